@@ -1,0 +1,135 @@
+/**
+ * The road down: commands wait in an outbox until a bridge confirms that the broker has them. One bridge at a
+ * time publishes, so each device's commands keep their order; when it goes, the next one takes over from the
+ * first unconfirmed command on. A command sent twice carries the same `command_id`, and the device does it once.
+ */
+import { DurableObject } from 'cloudflare:workers';
+import { type LinkDown, linkUp } from '../../protocol/bridge.ts';
+import type { Env } from '../env.ts';
+import { Outbox, type OutboxMessage } from './outbox.ts';
+
+/** Most messages in one frame, and most sent but not yet confirmed. */
+const FRAME = 100;
+const WINDOW = 2000;
+/** Unconfirmed for this long, commands are sent again. */
+const RESEND_MS = 30_000;
+
+/** The socket that publishes, and how far it was sent. */
+interface Sending {
+  socket: WebSocket;
+  cursor: number;
+  unconfirmed: Set<string>;
+}
+
+export class BrokerLink extends DurableObject<Env> {
+  readonly #outbox: Outbox;
+  /** Only in memory: after eviction, sending starts again at the beginning. */
+  #sending: Sending | undefined;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#outbox = new Outbox(ctx.storage.sql);
+    ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair('ping', 'pong'));
+  }
+
+  /** Takes a bridge's WebSocket; the caller has checked its credential. */
+  override async fetch(): Promise<Response> {
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.ctx.acceptWebSocket(server);
+    this.#send();
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  /** Queues commands. Durable when it returns. */
+  async enqueue(messages: OutboxMessage[]): Promise<void> {
+    if (messages.length === 0) return;
+    this.#outbox.add(messages);
+    this.#send();
+    await this.#wake();
+  }
+
+  /** Takes a campaign's commands back, as far as no bridge has confirmed them. */
+  async withdraw(campaignId: string): Promise<void> {
+    this.#outbox.withdraw(campaignId);
+  }
+
+  /** Has the broker end these devices' sessions: their certificates are revoked. */
+  async disconnect(serialNos: string[]): Promise<void> {
+    this.#tellAll({ type: 'disconnect', serial_nos: serialNos });
+  }
+
+  /** For metrics: how many commands wait, and how many bridges are connected. */
+  async state(): Promise<{ waiting: number; bridges: number }> {
+    return { waiting: this.#outbox.size, bridges: this.ctx.getWebSockets().length };
+  }
+
+  override async webSocketMessage(socket: WebSocket, data: string | ArrayBuffer): Promise<void> {
+    const message = linkUp.safeParse(readJson(data));
+    if (!message.success) {
+      socket.close(1003, 'not a message of the command link');
+      return;
+    }
+    this.#outbox.remove(message.data.ids);
+    for (const id of message.data.ids) this.#sending?.unconfirmed.delete(id);
+    this.#send();
+  }
+
+  override async webSocketClose(socket: WebSocket): Promise<void> {
+    this.#drop(socket);
+  }
+
+  override async webSocketError(socket: WebSocket): Promise<void> {
+    this.#drop(socket);
+  }
+
+  /** Sends again what was not confirmed, and forgets what has expired. */
+  override async alarm(): Promise<void> {
+    this.#outbox.expire(Date.now());
+    this.#sending = undefined;
+    this.#send();
+    await this.#wake();
+  }
+
+  #send(): void {
+    const sending = this.#publisher();
+    if (sending === undefined) return;
+    while (sending.unconfirmed.size < WINDOW) {
+      const messages = this.#outbox.after(sending.cursor, FRAME);
+      const last = messages.at(-1);
+      if (last === undefined) return;
+      sending.socket.send(JSON.stringify({ type: 'publish', messages } satisfies LinkDown));
+      for (const { id } of messages) sending.unconfirmed.add(id);
+      sending.cursor = Number(last.id);
+    }
+  }
+
+  #publisher(): Sending | undefined {
+    if (this.#sending?.socket.readyState === WebSocket.OPEN) return this.#sending;
+    const socket = this.ctx.getWebSockets().find((s) => s.readyState === WebSocket.OPEN);
+    this.#sending = socket === undefined ? undefined : { socket, cursor: 0, unconfirmed: new Set() };
+    return this.#sending;
+  }
+
+  #drop(socket: WebSocket): void {
+    if (this.#sending?.socket === socket) this.#sending = undefined;
+    this.#send();
+  }
+
+  #tellAll(message: LinkDown): void {
+    for (const socket of this.ctx.getWebSockets()) socket.send(JSON.stringify(message));
+  }
+
+  async #wake(): Promise<void> {
+    if (this.#outbox.size > 0 && (await this.ctx.storage.getAlarm()) === null) {
+      await this.ctx.storage.setAlarm(Date.now() + RESEND_MS);
+    }
+  }
+}
+
+function readJson(data: string | ArrayBuffer): unknown {
+  try {
+    return JSON.parse(typeof data === 'string' ? data : new TextDecoder().decode(data));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,527 @@
+/**
+ * One campaign: its members, its gate, its pace. Everything it decides is in `stages.ts`, `member.ts` and
+ * `pace.ts`; here it is read, decided, written and told, in this order. SQLite is the truth while it runs; the
+ * ledger in Postgres follows within a tick.
+ */
+import { DurableObject } from 'cloudflare:workers';
+import type { CampaignMetrics, DeviceUpdate, UpdateState } from '../../protocol/api.ts';
+import type { OtaUpdate } from '../../protocol/messages.ts';
+import { SHARD_COUNT, shardOf } from '../../protocol/shards.ts';
+import { commandTopic } from '../../protocol/topics.ts';
+import { compareVersions, sameVersion } from '../../protocol/version.ts';
+import { targetDevices } from '../../store/campaign-targets.ts';
+import { changeCampaign, writeMembers } from '../../store/campaigns.ts';
+import { type Database, openDatabase } from '../../store/connection.ts';
+import type { Env } from '../env.ts';
+import type { Heard, Reported } from '../fleet-shard/messages.ts';
+import type { CampaignState, Definition } from './definition.ts';
+import {
+  afterHeartbeat,
+  afterReport,
+  afterTime,
+  type Change,
+  isDue,
+  isFinal,
+  isStarted,
+  type Member,
+  offer,
+} from './member.ts';
+import { emptyCounts, Members, type NewMember } from './members.ts';
+import { metricsOf } from './metrics.ts';
+import { offerCommands } from './offers.ts';
+import { Pace } from './pace.ts';
+import { inFlight, judge, stageEnds, unfinished } from './stages.ts';
+import { Watchers } from './watchers.ts';
+
+const TICK_MS = 1000;
+/** Most members offered in one tick, and written to the ledger in one statement. */
+const BATCH = 1000;
+
+/** What an operator's command led to. */
+export type Outcome = { ok: true } | { ok: false; problem: string };
+
+export interface Snapshot {
+  status: CampaignState['status'];
+  reason: string | null;
+  metrics: CampaignMetrics;
+  started_at: number;
+  finished_at: number | null;
+  /** The latest changed members. */
+  latest: DeviceUpdate[];
+}
+
+export class Campaign extends DurableObject<Env> {
+  readonly #db: Database;
+  readonly #members: Members;
+  readonly #pace = new Pace();
+  readonly #watchers: Watchers;
+  readonly #progress = new Map<string, number>();
+  #state: CampaignState | undefined;
+  #ticking: Promise<void> = Promise.resolve();
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#db = openDatabase(env);
+    this.#members = new Members(ctx.storage.sql);
+    this.#watchers = new Watchers(ctx);
+    // Only a campaign that has started keeps anything: reports for others must leave no trace here.
+    this.#state = ctx.storage.kv.get<CampaignState>('state');
+  }
+
+  /** Begins: finds the members, opens the first stage. A campaign that began already stays as it is. */
+  async start(definition: Definition): Promise<Outcome> {
+    if (this.#state !== undefined) return refuse(`the campaign is ${this.#state.status}`);
+    const now = Date.now();
+    this.#members.create();
+    for await (const page of targetDevices(this.#db, definition.firmware.model, definition.target)) {
+      this.#members.add(
+        page.map((device) => newMember(definition, device)),
+        now,
+      );
+    }
+    const { stages } = definition.policy;
+    const eligible = this.#members.count(1)[0]?.pending ?? 0;
+    if (eligible === 0)
+      return refuse('no device needs this firmware: nothing matches the target, or all have it');
+    this.#members.deal(stageEnds(eligible, stages));
+    this.#keep({
+      definition,
+      status: 'active',
+      reason: null,
+      stage: 0,
+      stage_opened_at: now,
+      accepted_failures: 0,
+      cursor: { h: -1, serial_no: '' },
+      counts: this.#members.count(stages.length),
+      errors: {},
+      started_at: now,
+      finished_at: null,
+      unwritten: true,
+    });
+    await this.#watchMembers();
+    await this.#writeCampaign();
+    await this.#tickSoon(0);
+    return { ok: true };
+  }
+
+  /** No new device starts from here on; those under way go on. */
+  async pause(reason: string): Promise<Outcome> {
+    if (this.#state?.status !== 'active') return refuse(this.#cannot('pause', 'active'));
+    this.#enter('paused', reason);
+    await this.#holdBack();
+    return { ok: true };
+  }
+
+  /** Goes on. Failures up to here are accepted: the gate counts from now. */
+  async resume(): Promise<Outcome> {
+    const state = this.#state;
+    if (state?.status !== 'paused') return refuse(this.#cannot('resume', 'paused'));
+    const counts = state.counts[state.stage] ?? emptyCounts();
+    state.accepted_failures = counts.failed + counts.rollback;
+    this.#enter('active', null);
+    await this.#writeCampaign();
+    await this.#tickSoon(0);
+    return { ok: true };
+  }
+
+  /** Ends it: devices that have not begun are skipped, those under way are still listened to. */
+  async cancel(reason: string): Promise<Outcome> {
+    const status = this.#state?.status;
+    if (status !== 'active' && status !== 'paused') return refuse(this.#cannot('cancel', 'active or paused'));
+    this.#enter('cancelled', reason);
+    await this.#holdBack();
+    this.#skipWaiting();
+    await this.#tickSoon(0);
+    return { ok: true };
+  }
+
+  /** Replaces the policy of a campaign that runs; the stages must stay. */
+  async changePolicy(policy: Definition['policy']): Promise<Outcome> {
+    const state = this.#state;
+    if (state === undefined) return refuse('the campaign has not started');
+    state.definition.policy = { ...policy, stages: state.definition.policy.stages };
+    this.#keep(state);
+    return { ok: true };
+  }
+
+  /** Takes what devices say of their updates. Durable when it returns. */
+  async report(items: Reported[]): Promise<void> {
+    const state = this.#state;
+    if (state === undefined) return;
+    const now = Date.now();
+    for (const { serial_no, report } of items) {
+      const member = this.#members.get(serial_no);
+      if (member === undefined) continue;
+      if (report.status === 'downloading' && report.progress !== undefined) {
+        this.#progress.set(serial_no, report.progress);
+      }
+      this.#move(state, member, afterReport(member, report, state.definition.policy, now), now);
+    }
+    await this.#changed(state);
+  }
+
+  /** Takes heartbeats of members. Durable when it returns. */
+  async hear(items: Heard[]): Promise<void> {
+    const state = this.#state;
+    if (state === undefined) return;
+    const now = Date.now();
+    for (const heard of items) {
+      const member = this.#members.get(heard.serial_no);
+      if (member === undefined) continue;
+      this.#move(state, member, afterHeartbeat(member, hasVersion(state.definition, heard), now), now);
+    }
+    await this.#changed(state);
+  }
+
+  /** The update a device that asks for itself should install now, if any. Asking counts as being offered. */
+  async check(serialNo: string): Promise<OtaUpdate | null> {
+    const state = this.#state;
+    const member = this.#members.get(serialNo);
+    if (state === undefined || member === undefined || isFinal(member.state)) return null;
+    let current: Member = member;
+    if (member.state === 'pending') {
+      const room = state.definition.policy.max_concurrent - this.#inFlight(state);
+      if (state.status !== 'active' || member.stage > state.stage || room <= 0) return null;
+      const now = Date.now();
+      current = this.#move(state, member, offer(member, now), now);
+      await this.#changed(state);
+    }
+    const [made] = await offerCommands(this.env, state.definition, [current]);
+    return made?.command ?? null;
+  }
+
+  /** How it stands; `null` where it has not started. */
+  async look(): Promise<Snapshot | null> {
+    return this.#state === undefined ? null : this.#snapshot(this.#state);
+  }
+
+  /** Where one device stands, live; `null` where it is no member. */
+  async member(serialNo: string): Promise<DeviceUpdate | null> {
+    if (this.#state === undefined) return null;
+    const member = this.#members.get(serialNo);
+    return member === undefined ? null : this.#updateOf(this.#state.definition, member);
+  }
+
+  /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html&lang=…`). */
+  override async fetch(request: Request): Promise<Response> {
+    return this.#watchers.accept(
+      request,
+      this.#state === undefined ? undefined : this.#snapshot(this.#state),
+    );
+  }
+
+  override webSocketMessage(): void {
+    // Watchers only listen.
+  }
+
+  override async alarm(): Promise<void> {
+    const before = this.#ticking;
+    this.#ticking = before.then(() => this.#tick());
+    try {
+      await this.#ticking;
+    } finally {
+      this.#ticking = Promise.resolve();
+      await this.#tickSoon(TICK_MS);
+    }
+  }
+
+  async #tick(): Promise<void> {
+    const state = this.#state;
+    if (state === undefined) return;
+    const now = Date.now();
+    for (const member of this.#members.open()) {
+      this.#move(state, member, afterTime(member, state.definition.policy, now), now);
+    }
+    if (state.status === 'active') this.#passGates(state, now);
+    this.#keep(state);
+    if (state.status === 'active') await this.#offerNext(state, now);
+    await this.#write();
+    this.#watchers.tell(() => this.#snapshot(state));
+  }
+
+  /** Judges the open stage, and the next one when it passes. */
+  #passGates(state: CampaignState, now: number): void {
+    const { policy } = state.definition;
+    for (const stage of policy.stages.slice(state.stage)) {
+      const counts = state.counts[state.stage] ?? emptyCounts();
+      const verdict = judge({
+        stage,
+        policy,
+        counts,
+        accepted_failures: state.accepted_failures,
+        open_ms: now - state.stage_opened_at,
+      });
+      state.reason = verdict.kind === 'pass' ? null : verdict.reason;
+      if (verdict.kind === 'wait') return;
+      if (verdict.kind === 'stop') {
+        this.#enter('paused', verdict.reason);
+        return;
+      }
+      if (state.stage === policy.stages.length - 1) {
+        this.#finish(state, now);
+        return;
+      }
+      state.stage += 1;
+      state.stage_opened_at = now;
+      state.accepted_failures = 0;
+      state.unwritten = true;
+    }
+  }
+
+  /** The last stage has passed: it is over when every member has ended. */
+  #finish(state: CampaignState, now: number): void {
+    const left = state.counts.reduce((sum, counts) => sum + unfinished(counts), 0);
+    if (left > 0) {
+      state.reason = `every stage has passed; ${left} ${left === 1 ? 'device' : 'devices'} still to end`;
+      return;
+    }
+    state.finished_at = now;
+    this.#enter('completed', null);
+  }
+
+  /**
+   * Offers the update to as many members as pace and concurrency allow. They are marked first: a crash before
+   * the commands are queued leaves offers nobody got, which run out and are made again.
+   */
+  async #offerNext(state: CampaignState, now: number): Promise<void> {
+    const { policy } = state.definition;
+    const room = Math.min(BATCH, policy.max_concurrent - this.#inFlight(state));
+    if (room <= 0) return;
+    const due = this.#members.open().filter((m) => m.stage <= state.stage && isDue(m, now));
+    const candidates = [...due, ...this.#members.untouched(state.cursor, state.stage, room)].slice(0, room);
+    const chosen = candidates.slice(0, this.#pace.take(now, policy.rate_per_minute, candidates.length));
+    const offered = chosen.map((member) => this.#move(state, member, offer(member, now), now));
+    this.#keep(state);
+    const made = await offerCommands(this.env, state.definition, offered);
+    await this.env.BROKER_LINK.getByName('main').enqueue(
+      made.map(({ member, command, expires_at }) => ({
+        serial_no: member.serial_no,
+        topic: commandTopic(member.serial_no),
+        payload: JSON.stringify(command),
+        campaign_id: state.definition.id,
+        expires_at,
+      })),
+    );
+  }
+
+  /** Applies a change to a member and to the counters, which always move together. */
+  #move(state: CampaignState, member: Member, change: Change, now: number): Member {
+    if (change === undefined) return member;
+    const next = this.#members.save(member, change, now);
+    const counts = state.counts[member.stage];
+    if (counts !== undefined) {
+      counts[member.state] -= 1;
+      counts[next.state] += 1;
+    }
+    if (isFailure(next.state) && !isFailure(member.state)) {
+      const error = next.error ?? next.state;
+      state.errors[error] = (state.errors[error] ?? 0) + 1;
+    }
+    if (isFinal(next.state)) this.#progress.delete(member.serial_no);
+    return next;
+  }
+
+  #inFlight(state: CampaignState): number {
+    return state.counts.reduce((sum, counts) => sum + inFlight(counts), 0);
+  }
+
+  #enter(status: CampaignState['status'], reason: string | null): void {
+    if (this.#state === undefined) return;
+    if (status === 'cancelled') this.#state.finished_at = Date.now();
+    Object.assign(this.#state, { status, reason, unwritten: true });
+    this.#keep(this.#state);
+  }
+
+  #keep(state: CampaignState): void {
+    this.#state = state;
+    this.ctx.storage.kv.put('state', state);
+  }
+
+  async #changed(state: CampaignState): Promise<void> {
+    this.#keep(state);
+    this.#watchers.tell(() => this.#snapshot(state));
+    await this.#tickSoon(TICK_MS);
+  }
+
+  /** After this no command that was not sent yet leaves any more. */
+  async #holdBack(): Promise<void> {
+    // A tick that fails is reported by its alarm.
+    await this.#ticking.catch(() => undefined);
+    const id = this.#state?.definition.id;
+    if (id !== undefined) await this.env.BROKER_LINK.getByName('main').withdraw(id);
+    await this.#writeCampaign();
+    await this.#tickSoon(0);
+  }
+
+  #skipWaiting(): void {
+    const state = this.#state;
+    if (state === undefined) return;
+    const now = Date.now();
+    const skipped = {
+      state: 'skipped' as UpdateState,
+      error: 'cancelled',
+      detail: 'the campaign was cancelled',
+    };
+    for (let left = this.#members.waiting(BATCH); left.length > 0; left = this.#members.waiting(BATCH)) {
+      for (const member of left)
+        this.#move(state, member, { ...skipped, finished_at: now, next_at: null }, now);
+    }
+    this.#keep(state);
+  }
+
+  /** Brings the ledger up to date. Where that fails, the alarm tries again. */
+  async #write(): Promise<void> {
+    const state = this.#state;
+    if (state === undefined) return;
+    const { id, firmware } = state.definition;
+    let wrote = state.unwritten;
+    for (let left = this.#members.unwritten(BATCH); left.length > 0; left = this.#members.unwritten(BATCH)) {
+      await writeMembers(
+        this.#db,
+        id,
+        firmware.version,
+        left.map((m) => ({
+          ...m,
+          status: m.state,
+          target_version: m.attempt > 0 && !isFinal(m.state) ? firmware.version : null,
+        })),
+      );
+      this.#members.markWritten(left);
+      wrote = true;
+    }
+    if (wrote) await this.#writeCampaign();
+    if (state.finished_at !== null && this.#inFlight(state) === 0) {
+      await this.#eachShard((shard) => shard.unwatch(id));
+    }
+  }
+
+  async #writeCampaign(): Promise<void> {
+    const state = this.#state;
+    if (state === undefined) return;
+    state.unwritten = false;
+    try {
+      await changeCampaign(this.#db, state.definition.id, {
+        status: state.status,
+        statusReason: state.reason,
+        metrics: metricsOf(state),
+        startedAt: new Date(state.started_at),
+        finishedAt: state.finished_at === null ? null : new Date(state.finished_at),
+      });
+    } catch (error) {
+      state.unwritten = true;
+      throw error;
+    } finally {
+      this.#keep(state);
+    }
+  }
+
+  async #watchMembers(): Promise<void> {
+    const { id } = this.#definition();
+    const byShard = Array.from({ length: SHARD_COUNT }, (): string[] => []);
+    for (const member of this.#members.waiting(Number.MAX_SAFE_INTEGER)) {
+      byShard[shardOf(member.serial_no)]?.push(member.serial_no);
+    }
+    await Promise.all(
+      byShard.map((serials, n) =>
+        serials.length === 0 ? undefined : this.env.FLEET_SHARD.getByName(`shard-${n}`).watch(id, serials),
+      ),
+    );
+  }
+
+  async #eachShard(
+    tell: (shard: ReturnType<Env['FLEET_SHARD']['getByName']>) => Promise<void>,
+  ): Promise<void> {
+    await Promise.all(
+      Array.from({ length: SHARD_COUNT }, (_, n) => tell(this.env.FLEET_SHARD.getByName(`shard-${n}`))),
+    );
+  }
+
+  /** While it is active, or anything is under way or unwritten, the clock runs. */
+  async #tickSoon(ms: number): Promise<void> {
+    const state = this.#state;
+    if (state === undefined) return;
+    const busy =
+      state.status === 'active' ||
+      state.unwritten ||
+      this.#inFlight(state) > 0 ||
+      this.#members.unwritten(1).length > 0;
+    if (!busy) return;
+    const set = await this.ctx.storage.getAlarm();
+    const at = Date.now() + ms;
+    if (set === null || set > at) await this.ctx.storage.setAlarm(at);
+  }
+
+  #snapshot(state: CampaignState): Snapshot {
+    return {
+      status: state.status,
+      reason: state.reason,
+      metrics: metricsOf(state),
+      started_at: state.started_at,
+      finished_at: state.finished_at,
+      latest: this.#members.latest(50).map((member) => this.#updateOf(state.definition, member)),
+    };
+  }
+
+  #updateOf(definition: Definition, m: Member): DeviceUpdate {
+    const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
+    return {
+      campaign_id: definition.id,
+      campaign_name: definition.name,
+      device_id: m.device_id,
+      serial_no: m.serial_no,
+      status: m.state,
+      stage: m.stage,
+      attempt: m.attempt,
+      from_version: m.from_version,
+      to_version: definition.firmware.version,
+      progress: isStarted(m.state) ? (this.#progress.get(m.serial_no) ?? null) : null,
+      error: m.error,
+      detail: m.detail,
+      started_at: time(m.started_at),
+      finished_at: time(m.finished_at),
+      updated_at: new Date(m.updated_at).toISOString(),
+    };
+  }
+
+  #definition(): Definition {
+    if (this.#state === undefined) throw new Error('the campaign has not started');
+    return this.#state.definition;
+  }
+
+  #cannot(verb: string, needed: string): string {
+    const status = this.#state?.status ?? 'not started';
+    return `only a campaign that is ${needed} can be told to ${verb}; this one is ${status}`;
+  }
+}
+
+const refuse = (problem: string): Outcome => ({ ok: false, problem });
+const isFailure = (state: UpdateState): boolean => state === 'failed' || state === 'rollback';
+
+function hasVersion({ firmware }: Definition, heard: Heard): boolean {
+  return firmware.kind === 'app'
+    ? Object.values(heard.apps).some((version) => sameVersion(version, firmware.version))
+    : sameVersion(heard.current_firmware, firmware.version);
+}
+
+function newMember(
+  { firmware }: Definition,
+  device: { id: string; serial_no: string; current_firmware: string | null },
+): NewMember {
+  const { current_firmware: from } = device;
+  const has = firmware.kind === 'firmware' && from !== null && sameVersion(from, firmware.version);
+  const tooOld =
+    firmware.min_version !== null && (from === null || compareVersions(from, firmware.min_version) < 0);
+  return {
+    serial_no: device.serial_no,
+    device_id: device.id,
+    from_version: from,
+    skip: has
+      ? { error: 'has_version', detail: 'the device has this version already' }
+      : tooOld
+        ? {
+            error: 'below_min_version',
+            detail: `needs at least ${firmware.min_version}, has ${from ?? 'nothing known'}`,
+          }
+        : null,
+  };
+}

@@ -1,0 +1,41 @@
+/** What a campaign object is told when it starts, and what it keeps of itself. */
+import type { CampaignPolicy, CampaignStatus, CampaignTarget } from '../../protocol/api.ts';
+import type { Cursor } from './members.ts';
+import type { Counts } from './stages.ts';
+
+export interface Definition {
+  id: string;
+  name: string;
+  target: CampaignTarget;
+  policy: CampaignPolicy;
+  firmware: {
+    id: string;
+    kind: 'firmware' | 'app';
+    model: string;
+    version: string;
+    sha256: string;
+    size_bytes: number;
+    min_version: string | null;
+  };
+}
+
+/** The campaign as it stands. Times are Unix milliseconds. */
+export interface CampaignState {
+  definition: Definition;
+  status: Exclude<CampaignStatus, 'draft' | 'scheduled'>;
+  reason: string | null;
+  /** The open stage. */
+  stage: number;
+  stage_opened_at: number;
+  /** Failures in the open stage an operator has accepted. */
+  accepted_failures: number;
+  cursor: Cursor;
+  /** By stage. */
+  counts: Counts[];
+  /** By error code. */
+  errors: Record<string, number>;
+  started_at: number;
+  finished_at: number | null;
+  /** The ledger's row of the campaign is older than this. */
+  unwritten: boolean;
+}

@@ -1,0 +1,152 @@
+/** One device's update: what a report, a heartbeat or the clock makes of it. Pure. */
+import type { CampaignPolicy, UpdateState } from '../../protocol/api.ts';
+import type { UpdateReport } from '../../protocol/messages.ts';
+
+/** A member of a campaign. Times are Unix milliseconds. */
+export interface Member {
+  serial_no: string;
+  device_id: string;
+  stage: number;
+  state: UpdateState;
+  /** How many times the update was begun with; 0 before the first offer. */
+  attempt: number;
+  from_version: string | null;
+  error: string | null;
+  detail: string | null;
+  /** When this attempt was first offered. */
+  offered_at: number | null;
+  started_at: number | null;
+  finished_at: number | null;
+  updated_at: number;
+  /** When to look at it again: an offer nobody answered, a retry that is due. Null: when the device is heard. */
+  next_at: number | null;
+  /** Counts the changes of this member. */
+  revision: number;
+}
+
+/** What to change of a member; `undefined` where nothing follows. */
+export type Change = Partial<Omit<Member, 'serial_no' | 'device_id' | 'stage' | 'revision'>> | undefined;
+
+/** How long an offer may go unanswered before it costs no concurrency any more. */
+export const OFFER_PATIENCE_MS = 30_000;
+/** Before a failed or declined attempt is tried again. */
+const RETRY_MS = 60_000;
+
+/** The order in which an attempt passes through its states; a report of a lower rank is late. */
+const RANK: Record<UpdateState, number> = {
+  pending: 0,
+  offered: 1,
+  downloading: 2,
+  installing: 3,
+  rebooting: 4,
+  completed: 5,
+  failed: 5,
+  rollback: 5,
+  skipped: 5,
+};
+
+export const isFinal = (state: UpdateState): boolean => RANK[state] === 5;
+export const isStarted = (state: UpdateState): boolean => RANK[state] >= 2 && RANK[state] < 5;
+
+/** The member is offered the update. Offered again in the same attempt, its clock runs on. */
+export function offer(member: Member, now: number): Change {
+  const again = member.attempt > 0 && member.offered_at !== null;
+  return {
+    state: 'offered',
+    attempt: again ? member.attempt : member.attempt + 1,
+    offered_at: again ? member.offered_at : now,
+    next_at: now + OFFER_PATIENCE_MS,
+    error: null,
+    detail: null,
+  };
+}
+
+/** What a device says of its update. Late, repeated and unasked-for reports change nothing. */
+export function afterReport(
+  member: Member,
+  report: UpdateReport,
+  policy: CampaignPolicy,
+  now: number,
+): Change {
+  if (isFinal(member.state) || member.attempt === 0) return undefined;
+  const said = { error: report.error ?? null, detail: report.detail ?? null };
+  switch (report.status) {
+    case 'downloading':
+    case 'installing':
+    case 'rebooting':
+      if (RANK[report.status] <= RANK[member.state]) return undefined;
+      return { state: report.status, started_at: member.started_at ?? now, next_at: null };
+    case 'completed':
+      // The device's word alone does not complete it: its next heartbeat must show the version.
+      if (member.state === 'rebooting') return undefined;
+      return { state: 'rebooting', started_at: member.started_at ?? now, next_at: null };
+    case 'failed':
+      return afterFailure(member, { error: said.error ?? 'failed', detail: said.detail }, policy, now);
+    case 'rollback':
+      return { ...ended(now), state: 'rollback', ...said, error: said.error ?? 'rollback' };
+    case 'rejected':
+    case 'deferred':
+      return { state: 'pending', ...said, next_at: now + RETRY_MS };
+  }
+}
+
+/** A heartbeat of a member: it has the version, or it is back and can be offered what it missed. */
+export function afterHeartbeat(member: Member, hasVersion: boolean, now: number): Change {
+  if (isFinal(member.state)) return undefined;
+  if (hasVersion) {
+    return member.attempt === 0
+      ? {
+          ...ended(now),
+          state: 'skipped',
+          error: 'has_version',
+          detail: 'the device has this version already',
+        }
+      : {
+          ...ended(now),
+          state: 'completed',
+          started_at: member.started_at ?? now,
+          error: null,
+          detail: null,
+        };
+  }
+  const missedItsOffer = member.state === 'pending' && member.attempt > 0 && member.next_at === null;
+  return missedItsOffer ? { next_at: now } : undefined;
+}
+
+/** What the clock makes of a member that is neither untouched nor ended. */
+export function afterTime(member: Member, policy: CampaignPolicy, now: number): Change {
+  if (isFinal(member.state) || member.attempt === 0) return undefined;
+  const timedOut = now >= (member.offered_at ?? now) + policy.update_timeout_s * 1000;
+  if (timedOut && isStarted(member.state)) {
+    const detail = `no end within ${policy.update_timeout_s} s; last heard of as ${member.state}`;
+    return afterFailure(member, { error: 'timeout', detail }, policy, now);
+  }
+  if (timedOut && member.offered_at !== null) {
+    const detail = `the device did not take the offer within ${policy.update_timeout_s} s`;
+    return {
+      ...ended(now),
+      state: 'failed',
+      error: member.error ?? 'no_answer',
+      detail: member.detail ?? detail,
+    };
+  }
+  const unanswered = member.state === 'offered' && member.next_at !== null && now >= member.next_at;
+  return unanswered ? { state: 'pending', next_at: null } : undefined;
+}
+
+/** Whether a member that waits for another try may have it now. */
+export const isDue = (member: Member, now: number): boolean =>
+  member.state === 'pending' && member.next_at !== null && member.next_at <= now;
+
+function afterFailure(
+  member: Member,
+  said: { error: string; detail: string | null },
+  policy: CampaignPolicy,
+  now: number,
+): Change {
+  if (member.attempt >= policy.max_attempts) return { ...ended(now), state: 'failed', ...said };
+  const wait = RETRY_MS * 2 ** (member.attempt - 1);
+  return { state: 'pending', offered_at: null, next_at: now + wait, ...said };
+}
+
+const ended = (now: number) => ({ finished_at: now, next_at: null });

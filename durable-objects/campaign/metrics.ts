@@ -1,0 +1,44 @@
+/** A campaign in numbers, as the API, the stream and the page show it. Pure. */
+import { type CampaignMetrics, UPDATE_STATES } from '../../protocol/api.ts';
+import type { CampaignState } from './definition.ts';
+import { emptyCounts } from './members.ts';
+import { type Counts, successRate, total } from './stages.ts';
+
+export function metricsOf(state: CampaignState): CampaignMetrics {
+  const { policy } = state.definition;
+  const counts = sum(state.counts);
+  const stages = policy.stages.map((stage, index) => {
+    const own = state.counts[index] ?? emptyCounts();
+    return {
+      name: stage.name,
+      percentage: stage.percentage,
+      state: stageState(state, index),
+      target: total(own),
+      counts: own,
+    };
+  });
+  const open = stages[state.stage];
+  return {
+    target: total(counts),
+    counts,
+    success_rate: successRate(counts),
+    stage: { index: state.stage, name: open?.name ?? '', state: open?.state ?? 'waiting' },
+    stages,
+    started_at: new Date(state.started_at).toISOString(),
+    errors: Object.entries(state.errors)
+      .map(([error, count]) => ({ error, count }))
+      .sort((a, b) => b.count - a.count),
+  };
+}
+
+function stageState(state: CampaignState, index: number): CampaignMetrics['stage']['state'] {
+  if (index < state.stage || (state.status === 'completed' && index === state.stage)) return 'passed';
+  if (index > state.stage) return 'waiting';
+  return state.status === 'active' ? 'running' : 'stopped';
+}
+
+function sum(counts: readonly Counts[]): Counts {
+  const sums = emptyCounts();
+  for (const stage of counts) for (const state of UPDATE_STATES) sums[state] += stage[state];
+  return sums;
+}

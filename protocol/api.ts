@@ -1,0 +1,295 @@
+/** The JSON of the HTTP API (`/api/v1`): what the outside reads and writes. */
+import { z } from 'zod';
+import { checksum, model, serialNo, versionText } from './identifiers.ts';
+import { parseVersionRange } from './version.ts';
+
+export const ROLES = ['viewer', 'operator', 'admin', 'ci'] as const;
+export const role = z.enum(ROLES);
+export type Role = z.infer<typeof role>;
+
+const time = z.iso.datetime({ offset: true });
+
+export const DEVICE_STATUSES = ['online', 'offline', 'updating'] as const;
+export const deviceStatus = z.enum(DEVICE_STATUSES);
+export type DeviceStatus = z.infer<typeof deviceStatus>;
+
+export const device = z.object({
+  id: z.uuid(),
+  serial_no: serialNo,
+  model,
+  current_firmware: z.string().nullable(),
+  target_version: z.string().nullable(),
+  status: deviceStatus,
+  last_seen: time.nullable(),
+  group: z.string().nullable(),
+  tags: z.array(z.string()),
+  metadata: z.record(z.string(), z.unknown()),
+  revoked: z.boolean(),
+  created_at: time,
+  updated_at: time,
+});
+export type Device = z.infer<typeof device>;
+
+const label = z.string().min(1).max(64);
+const metadata = z.record(z.string().max(128), z.unknown());
+
+export const registerDevice = z.object({
+  serial_no: serialNo,
+  model,
+  group: label.nullish(),
+  tags: z.array(label).max(50).optional(),
+  metadata: metadata.optional(),
+});
+export type RegisterDevice = z.infer<typeof registerDevice>;
+
+export const changeDevice = z.object({
+  group: label.nullish(),
+  tags: z.array(label).max(50).optional(),
+  metadata: metadata.optional(),
+});
+export type ChangeDevice = z.infer<typeof changeDevice>;
+
+export const FIRMWARE_KINDS = ['firmware', 'app'] as const;
+export const firmwareKind = z.enum(FIRMWARE_KINDS);
+export const FIRMWARE_STATES = ['uploaded', 'published'] as const;
+export const firmwareState = z.enum(FIRMWARE_STATES);
+
+export const firmware = z.object({
+  id: z.uuid(),
+  kind: firmwareKind,
+  version: versionText,
+  model,
+  checksum,
+  size_bytes: z.int(),
+  state: firmwareState,
+  release_notes: z.string(),
+  min_version: z.string().nullable(),
+  uploaded_at: time,
+  published_at: time.nullable(),
+});
+export type Firmware = z.infer<typeof firmware>;
+
+/** What is said of a firmware when it is uploaded, beside its bytes. */
+export const firmwareDescription = z.object({
+  version: versionText,
+  model,
+  kind: firmwareKind.default('firmware'),
+  release_notes: z.string().max(20_000).default(''),
+  min_version: versionText.nullish(),
+  checksum: checksum.optional(),
+});
+export type FirmwareDescription = z.infer<typeof firmwareDescription>;
+
+/** `POST /firmware/uploads`: announces a resumable upload; its size and checksum are promised first. */
+export const beginUpload = firmwareDescription.extend({ checksum, size_bytes: z.int().min(1) });
+export type BeginUpload = z.infer<typeof beginUpload>;
+
+/** The answer: upload parts 1 to `part_count`, each `part_size` bytes but the last; `parts` lists those here already. */
+export const uploadState = z.object({
+  id: z.uuid(),
+  part_size: z.int(),
+  part_count: z.int(),
+  parts: z.array(z.int()),
+  /** Set when these very bytes are here already under this model and version: nothing is left to upload. */
+  firmware: firmware.nullable(),
+});
+export type UploadState = z.infer<typeof uploadState>;
+
+export const signatures = z.object({
+  signatures: z
+    .array(z.object({ keyid: z.string().regex(/^[0-9a-f]{64}$/), sig: z.string().regex(/^[0-9a-f]{128}$/) }))
+    .min(1)
+    .max(10),
+});
+export type Signatures = z.infer<typeof signatures>;
+
+const versionRange = z
+  .string()
+  .max(200)
+  .refine((text) => parseVersionRange(text) !== undefined, {
+    error: 'write a version range such as "< v1.1.0" or ">= v1.0.0 < v2.0.0"',
+  });
+
+export const campaignTarget = z.object({
+  model: model.optional(),
+  fw_version: versionRange.optional(),
+  groups: z.array(label).max(200).optional(),
+  tags: z.array(label).max(200).optional(),
+  serial_nos: z.array(serialNo).max(10_000).optional(),
+});
+export type CampaignTarget = z.infer<typeof campaignTarget>;
+
+/** One stage. `percentage` is cumulative: 10, 50, 100 means the first tenth, then up to half, then everyone. */
+export const stage = z.object({
+  name: z.string().min(1).max(64),
+  percentage: z.number().gt(0).max(100),
+  success_threshold: z.number().min(0).max(100).default(95),
+  min_duration_s: z.int().min(0).max(2_592_000).default(0),
+});
+export type Stage = z.infer<typeof stage>;
+
+export const DEFAULT_STAGES: readonly Stage[] = [1, 10, 50, 100].map((percentage) => ({
+  name: percentage === 1 ? 'canary' : `${percentage} %`,
+  percentage,
+  success_threshold: 95,
+  min_duration_s: 0,
+}));
+
+const stages = z
+  .array(stage)
+  .min(1)
+  .max(50)
+  .refine((list) => list.every((s, i) => i === 0 || s.percentage > (list[i - 1]?.percentage ?? 0)), {
+    error: 'percentages are cumulative: each stage must reach further than the one before',
+  })
+  .refine((list) => list.at(-1)?.percentage === 100, { error: 'the last stage must reach 100 %' });
+
+export const onFailure = z.enum(['pause', 'rollback']);
+
+export const campaignPolicy = z.object({
+  stages: stages.default([...DEFAULT_STAGES]),
+  /** The campaign stops when more than this share of a stage's finished members failed, in percent. */
+  failure_threshold: z.number().min(0).max(100).default(10),
+  on_failure: onFailure.default('pause'),
+  start_at: time.nullish(),
+  max_concurrent: z.int().min(1).max(1_000_000).default(1000),
+  rate_per_minute: z.int().min(1).max(1_000_000).default(10_000),
+  update_timeout_s: z.int().min(10).max(2_592_000).default(3600),
+  /** Attempts per device. A failed one is tried again only while there are attempts left. */
+  max_attempts: z.int().min(1).max(20).default(1),
+});
+export type CampaignPolicy = z.infer<typeof campaignPolicy>;
+
+export const createCampaign = campaignPolicy.extend({
+  name: z.string().trim().min(1).max(120),
+  firmware_id: z.uuid(),
+  target: campaignTarget.default({}),
+});
+export type CreateCampaign = z.infer<typeof createCampaign>;
+
+export const CAMPAIGN_STATUSES = [
+  'draft',
+  'scheduled',
+  'active',
+  'paused',
+  'completed',
+  'cancelled',
+  'rolled_back',
+] as const;
+export const campaignStatus = z.enum(CAMPAIGN_STATUSES);
+export type CampaignStatus = z.infer<typeof campaignStatus>;
+
+/** Where one device's update stands. The last four are final. */
+export const UPDATE_STATES = [
+  'pending',
+  'offered',
+  'downloading',
+  'installing',
+  'rebooting',
+  'completed',
+  'failed',
+  'rollback',
+  'skipped',
+] as const;
+export const updateState = z.enum(UPDATE_STATES);
+export type UpdateState = z.infer<typeof updateState>;
+
+export const campaign = campaignPolicy.extend({
+  id: z.uuid(),
+  name: z.string(),
+  firmware_id: z.uuid(),
+  firmware_version: z.string(),
+  target: campaignTarget,
+  status: campaignStatus,
+  /** Why it stands where it stands, in a sentence; null where there is nothing to say. */
+  status_reason: z.string().nullable(),
+  created_by: z.string(),
+  created_at: time,
+  updated_at: time,
+  started_at: time.nullable(),
+  finished_at: time.nullable(),
+});
+export type Campaign = z.infer<typeof campaign>;
+
+export const stageState = z.enum(['waiting', 'running', 'passed', 'stopped']);
+export const campaignMetrics = z.object({
+  target: z.int(),
+  counts: z.record(updateState, z.int()),
+  /** Completed ÷ finished (completed, failed, rolled back), in percent; null before the first one finished. */
+  success_rate: z.number().nullable(),
+  stage: z.object({ index: z.int(), name: z.string(), state: stageState }),
+  stages: z.array(
+    z.object({
+      name: z.string(),
+      percentage: z.number(),
+      state: stageState,
+      target: z.int(),
+      counts: z.record(updateState, z.int()),
+    }),
+  ),
+  started_at: time.nullable(),
+  errors: z.array(z.object({ error: z.string(), count: z.int() })),
+});
+export type CampaignMetrics = z.infer<typeof campaignMetrics>;
+
+/** One device's part in a campaign. */
+export const deviceUpdate = z.object({
+  campaign_id: z.uuid(),
+  campaign_name: z.string().optional(),
+  device_id: z.uuid().nullable(),
+  serial_no: serialNo,
+  status: updateState,
+  stage: z.int(),
+  attempt: z.int(),
+  from_version: z.string().nullable(),
+  to_version: z.string(),
+  progress: z.number().nullable(),
+  error: z.string().nullable(),
+  detail: z.string().nullable(),
+  started_at: time.nullable(),
+  finished_at: time.nullable(),
+  updated_at: time,
+});
+export type DeviceUpdate = z.infer<typeof deviceUpdate>;
+
+/** One entry of a device's timeline. */
+export const deviceEvent = z.object({
+  id: z.string(),
+  at: time,
+  kind: z.string(),
+  detail: z.record(z.string(), z.unknown()),
+});
+export type DeviceEvent = z.infer<typeof deviceEvent>;
+
+export const configEntry = z.object({
+  key: z.string(),
+  value: z.string().nullable(),
+  pending_value: z.string().nullable(),
+  state: z.enum(['confirmed', 'pending', 'expired']),
+  updated_at: time,
+});
+export type ConfigEntry = z.infer<typeof configEntry>;
+
+export const deviceCommand = z.object({ command: z.literal('reboot') });
+
+/** RFC 9457 problem details, with one entry of `errors` per field that was wrong. */
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail?: string;
+  instance?: string;
+  errors?: { field: string; message: string }[];
+}
+
+/** A page of a list; pass `next_cursor` as `cursor` to read on. */
+export interface Page<Item> {
+  items: Item[];
+  next_cursor: string | null;
+}
+
+export const paging = z.object({
+  limit: z.coerce.number().int().min(1).max(200).default(50),
+  cursor: z.string().max(500).optional(),
+});
+export type Paging = z.infer<typeof paging>;

@@ -1,0 +1,56 @@
+/**
+ * What the bridge and the edge say to each other: batches up (`POST /ingest`), a command link down
+ * (`GET /bridge/link`, a WebSocket). Both take the bridge credential as a bearer token.
+ */
+import { z } from 'zod';
+
+/** Most messages in one batch. */
+export const MAX_BATCH_MESSAGES = 500;
+/** Longest payload passed on, in bytes; of a longer one the bridge sends the first MAX_PAYLOAD_BYTES + 1. */
+export const MAX_PAYLOAD_BYTES = 65_536;
+
+/**
+ * One batch of device messages, in columns: message `i` is `topic[i]`, `payload[i]`, `received_at[i]`. All of
+ * its devices live in the same fleet shard. Sent again with the same `batch_id` it changes nothing more.
+ * Payloads are passed on as the text they arrived as: the edge validates, so that one place says what is valid.
+ */
+export const ingestBatch = z
+  .object({
+    batch_id: z.uuid(),
+    bridge_id: z.string().min(1).max(64),
+    shard: z.int().min(0),
+    topic: z.array(z.string().max(1024)).max(MAX_BATCH_MESSAGES),
+    payload: z.array(z.string()).max(MAX_BATCH_MESSAGES),
+    /** When the bridge received it, Unix milliseconds. */
+    received_at: z.array(z.int()).max(MAX_BATCH_MESSAGES),
+  })
+  .refine((b) => b.topic.length === b.payload.length && b.topic.length === b.received_at.length, {
+    error: 'topic, payload and received_at must have the same length',
+  });
+export type IngestBatch = z.infer<typeof ingestBatch>;
+
+/** The answer to a batch: everything in it is durable, or stored as rejected with its reason. */
+export const ingestAnswer = z.object({ accepted: z.int(), rejected: z.int() });
+export type IngestAnswer = z.infer<typeof ingestAnswer>;
+
+/** Down the command link, to the bridge. */
+export const linkDown = z.discriminatedUnion('type', [
+  /** Publish these (QoS 1, in order), then confirm each id in a `published` message. */
+  z.object({
+    type: z.literal('publish'),
+    messages: z.array(z.object({ id: z.string(), topic: z.string(), payload: z.string() })),
+  }),
+  /** The device's certificate is revoked: have the broker end its session. */
+  z.object({ type: z.literal('disconnect'), serial_nos: z.array(z.string()) }),
+]);
+export type LinkDown = z.infer<typeof linkDown>;
+
+/** Up the command link, from the bridge. Besides, the bridge may send the text `ping`; the answer is `pong`. */
+export const linkUp = z.discriminatedUnion('type', [
+  /** The broker has acknowledged these. */
+  z.object({ type: z.literal('published'), ids: z.array(z.string()) }),
+]);
+export type LinkUp = z.infer<typeof linkUp>;
+
+/** The topic by which a bridge asks the embedded broker to end a device's session. Payload: empty. */
+export const disconnectTopic = (serial: string): string => `$skylark/disconnect/${serial}`;

@@ -1,0 +1,22 @@
+/** The names of things as they travel: serial numbers, models, IDs. */
+import { z } from 'zod';
+
+/** A device's serial number is its certificate's CN and a topic level, so it may hold no `/`, `+`, `#` or `%`. */
+export const serialNo = z
+  .string()
+  .regex(/^[A-Za-z0-9_-]{1,64}$/, 'a serial number is 1 to 64 characters of A-Z a-z 0-9 _ -');
+
+/** A hardware model. It is a path segment of update targets (`TX-100/v1.1.0.bin`), so it may hold no `/`. */
+export const model = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, 'a model is 1 to 64 characters of A-Z a-z 0-9 . _ -');
+
+/** A firmware version as a device reports it: also a path segment. The order is in `version.ts`. */
+export const versionText = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/, 'a version is 1 to 64 characters of A-Z a-z 0-9 . _ + -');
+
+/** `sha256:` and 64 hex digits. */
+export const checksum = z
+  .string()
+  .regex(/^sha256:[0-9a-f]{64}$/, 'a checksum is "sha256:" followed by 64 lower-case hex digits');

@@ -1,0 +1,93 @@
+/** What devices and the cloud say to each other over MQTT (QoS 1, JSON, UTF-8; times in Unix seconds). */
+import { z } from 'zod';
+import { checksum, model, serialNo, versionText } from './identifiers.ts';
+
+const timestamp = z.int().min(0).max(4_102_444_800);
+
+/** `devices/{serial_no}/heartbeat` */
+export const heartbeat = z.object({
+  serial_no: serialNo,
+  model,
+  current_firmware: versionText,
+  timestamp,
+  state: z.string().max(32).optional(),
+  battery: z.number().min(0).max(100).optional(),
+  temperature: z.number().min(-273.15).max(1000).optional(),
+  apps: z.record(z.string().max(64), versionText).optional(),
+  group: z.string().max(64).optional(),
+});
+export type Heartbeat = z.infer<typeof heartbeat>;
+
+/** What a device says of its update, in the order it passes through them; the last five end or suspend it. */
+export const updateReportStatus = z.enum([
+  'downloading',
+  'installing',
+  'rebooting',
+  'completed',
+  'failed',
+  'rollback',
+  'rejected',
+  'deferred',
+]);
+export type UpdateReportStatus = z.infer<typeof updateReportStatus>;
+
+/** `devices/{serial_no}/status`: one step of an update. */
+export const updateReport = z.object({
+  campaign_id: z.uuid(),
+  status: updateReportStatus,
+  progress: z.number().min(0).max(100).optional(),
+  error: z.string().max(64).optional(),
+  detail: z.string().max(2000).optional(),
+  current_firmware: versionText.optional(),
+  failed_firmware: versionText.optional(),
+  timestamp,
+});
+export type UpdateReport = z.infer<typeof updateReport>;
+
+/** `devices/{serial_no}/status`: the last will, published by the broker when a device is gone. */
+export const offlineReport = z.object({ status: z.literal('offline'), timestamp: timestamp.optional() });
+export type OfflineReport = z.infer<typeof offlineReport>;
+
+/** Everything that may arrive on `devices/{serial_no}/status`. */
+export const statusMessage = z.union([updateReport, offlineReport]);
+
+/** `devices/{serial_no}/notify`: a setting changed on the device. */
+export const notification = z.object({
+  setting_changed: z.string().min(1).max(128),
+  old_value: z.string().max(4096).nullish(),
+  new_value: z.string().max(4096),
+  timestamp,
+});
+export type Notification = z.infer<typeof notification>;
+
+const commandId = z.string().min(1).max(64);
+
+/** `devices/{serial_no}/command`: install this firmware. Also the answer of `GET /updates/check`. */
+export const otaUpdate = z.object({
+  command: z.literal('ota_update'),
+  command_id: commandId,
+  campaign_id: z.uuid(),
+  version: versionText,
+  url: z.url(),
+  checksum,
+  size_bytes: z.int().min(0),
+  /** The target's path in the update metadata, `{model}/{version}.bin`. */
+  target: z.string(),
+  metadata_url: z.url(),
+});
+export type OtaUpdate = z.infer<typeof otaUpdate>;
+
+/** `devices/{serial_no}/command`: change settings; the device confirms each with a notification. */
+export const configUpdate = z.object({
+  command: z.literal('config_update'),
+  command_id: commandId,
+  config: z.record(z.string().min(1).max(128), z.string().max(4096)),
+});
+export type ConfigUpdate = z.infer<typeof configUpdate>;
+
+/** `devices/{serial_no}/command`: restart. */
+export const reboot = z.object({ command: z.literal('reboot'), command_id: commandId });
+
+/** Everything that may arrive on `devices/{serial_no}/command`. */
+export const command = z.discriminatedUnion('command', [otaUpdate, configUpdate, reboot]);
+export type Command = z.infer<typeof command>;

@@ -1,0 +1,101 @@
+/** Who may come in: people with a password and a session, programs with an API key. */
+import { and, eq, gt, isNull, lt, sql } from 'drizzle-orm';
+import type { Role } from '../protocol/api.ts';
+import type { Database } from './connection.ts';
+import { apiKeyId, digestSecret, newSecret, sameSecret } from './credentials.ts';
+import { apiKeys, sessions, users } from './schema.ts';
+
+export type UserRow = typeof users.$inferSelect;
+
+/** How long a session lasts at most, and how long unused. */
+export const SESSION_MS = 8 * 3_600_000;
+const SESSION_IDLE_MS = 30 * 60_000;
+
+export async function findUser(db: Database, email: string): Promise<UserRow | undefined> {
+  const [row] = await db.select().from(users).where(eq(users.email, email.trim().toLowerCase())).limit(1);
+  return row;
+}
+
+/** Opens a session; the answer is the cookie's value, of which only a digest is kept. */
+export async function openSession(db: Database, userId: string, now: Date): Promise<string> {
+  const token = newSecret();
+  await db.batch([
+    db.insert(sessions).values({
+      tokenHash: await digestSecret(token),
+      userId,
+      createdAt: now,
+      lastUsedAt: now,
+      expiresAt: new Date(now.getTime() + SESSION_MS),
+    }),
+    db.delete(sessions).where(lt(sessions.expiresAt, now)),
+  ]);
+  return token;
+}
+
+/** Whose session this is, if it is one that still counts. Its idle time starts anew, noted once a minute. */
+export async function findSession(
+  db: Database,
+  token: string,
+  now: Date,
+): Promise<{ email: string; role: Role } | undefined> {
+  const tokenHash = await digestSecret(token);
+  const [found] = await db
+    .select({ email: users.email, role: users.role, lastUsedAt: sessions.lastUsedAt })
+    .from(sessions)
+    .innerJoin(users, eq(users.id, sessions.userId))
+    .where(
+      and(
+        eq(sessions.tokenHash, tokenHash),
+        gt(sessions.expiresAt, now),
+        gt(sessions.lastUsedAt, new Date(now.getTime() - SESSION_IDLE_MS)),
+      ),
+    )
+    .limit(1);
+  if (found === undefined) return undefined;
+  if (now.getTime() - found.lastUsedAt.getTime() > 60_000) {
+    await db.update(sessions).set({ lastUsedAt: now }).where(eq(sessions.tokenHash, tokenHash));
+  }
+  return { email: found.email, role: found.role };
+}
+
+export async function closeSession(db: Database, token: string): Promise<void> {
+  await db.delete(sessions).where(eq(sessions.tokenHash, await digestSecret(token)));
+}
+
+/** What an API key may do, if it is one that still counts. */
+export async function findApiKey(
+  db: Database,
+  key: string,
+): Promise<{ id: string; name: string; role: Role } | undefined> {
+  const id = apiKeyId(key);
+  if (id === undefined) return undefined;
+  const [row] = await db
+    .select()
+    .from(apiKeys)
+    .where(and(eq(apiKeys.id, id), isNull(apiKeys.revokedAt)))
+    .limit(1);
+  if (row === undefined || !(await sameSecret(await digestSecret(key), row.secretHash))) return undefined;
+  return { id: row.id, name: row.name, role: row.role };
+}
+
+/** Adds a user or, where the address is known, gives them this password hash and role. */
+export async function putUser(
+  db: Database,
+  user: { email: string; passwordHash: string; role: Role },
+): Promise<void> {
+  await db
+    .insert(users)
+    .values({ ...user, email: user.email.trim().toLowerCase() })
+    .onConflictDoUpdate({
+      target: users.email,
+      set: { passwordHash: sql`excluded.password_hash`, role: sql`excluded.role` },
+    });
+}
+
+/** Adds an API key made by `newApiKey`. */
+export async function addApiKey(
+  db: Database,
+  key: { id: string; name: string; role: Role; secretHash: string },
+): Promise<void> {
+  await db.insert(apiKeys).values(key).onConflictDoNothing();
+}

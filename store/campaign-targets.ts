@@ -1,0 +1,77 @@
+/** Which devices a campaign is for. */
+import { and, asc, eq, gt, inArray, isNull, type SQL, sql } from 'drizzle-orm';
+import type { CampaignTarget } from '../protocol/api.ts';
+import { inRange, parseVersionRange } from '../protocol/version.ts';
+import type { Database } from './connection.ts';
+import { devices } from './schema.ts';
+
+export interface TargetDevice {
+  id: string;
+  serial_no: string;
+  current_firmware: string | null;
+  target_version: string | null;
+}
+
+const PAGE = 5_000;
+
+/**
+ * The devices of the firmware's model that match the target, in pages in the order of their serial numbers.
+ * Version ranges are judged here and not in SQL: the order of versions is `protocol/version.ts`.
+ */
+export async function* targetDevices(
+  db: Database,
+  firmwareModel: string,
+  target: CampaignTarget,
+): AsyncGenerator<TargetDevice[]> {
+  if (target.model !== undefined && target.model !== firmwareModel) return;
+  const range = target.fw_version === undefined ? undefined : parseVersionRange(target.fw_version);
+  for (let after: string | undefined, more = true; more; ) {
+    const rows: TargetDevice[] = await db
+      .select({
+        id: devices.id,
+        serial_no: devices.serialNo,
+        current_firmware: devices.currentFirmware,
+        target_version: devices.targetVersion,
+      })
+      .from(devices)
+      .where(
+        and(
+          ...matching(firmwareModel, target),
+          after === undefined ? undefined : gt(devices.serialNo, after),
+        ),
+      )
+      .orderBy(asc(devices.serialNo))
+      .limit(PAGE);
+    more = rows.length === PAGE;
+    after = rows.at(-1)?.serial_no;
+    yield range === undefined
+      ? rows
+      : rows.filter((d) => d.current_firmware !== null && inRange(d.current_firmware, range));
+  }
+}
+
+/** How many devices a campaign would be for, and the first few of them. */
+export async function previewTarget(
+  db: Database,
+  firmwareModel: string,
+  target: CampaignTarget,
+): Promise<{ count: number; sample: TargetDevice[] }> {
+  let count = 0;
+  const sample: TargetDevice[] = [];
+  for await (const page of targetDevices(db, firmwareModel, target)) {
+    count += page.length;
+    sample.push(...page.slice(0, 5 - sample.length));
+  }
+  return { count, sample };
+}
+
+function matching(model: string, target: CampaignTarget): (SQL | undefined)[] {
+  const { groups = [], tags = [], serial_nos: serialNos = [] } = target;
+  return [
+    eq(devices.model, model),
+    isNull(devices.revokedAt),
+    groups.length === 0 ? undefined : inArray(devices.group, groups),
+    tags.length === 0 ? undefined : sql`${devices.tags} && ${sql.param(tags)}::text[]`,
+    serialNos.length === 0 ? undefined : inArray(devices.serialNo, serialNos),
+  ];
+}

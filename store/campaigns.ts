@@ -1,0 +1,281 @@
+/** Campaigns and their devices, as the ledger has them. The campaign objects write; pages and the API read. */
+import { and, asc, desc, eq, gt, lt, or, sql } from 'drizzle-orm';
+import type {
+  Campaign,
+  CampaignMetrics,
+  CampaignStatus,
+  CreateCampaign,
+  DeviceUpdate,
+  Page,
+  Paging,
+  UpdateState,
+} from '../protocol/api.ts';
+import { CAMPAIGN_STATUSES } from '../protocol/api.ts';
+import type { Database } from './connection.ts';
+import { pageOf, readCursor } from './page.ts';
+import { campaignDevices, campaigns, firmware } from './schema.ts';
+
+export type CampaignRow = typeof campaigns.$inferSelect;
+export type CampaignDeviceRow = typeof campaignDevices.$inferSelect;
+
+/** What the API shows of a campaign. */
+export function campaignOf(row: CampaignRow, firmwareVersion: string): Campaign {
+  return {
+    ...row.policy,
+    id: row.id,
+    name: row.name,
+    firmware_id: row.firmwareId,
+    firmware_version: firmwareVersion,
+    target: row.target,
+    status: row.status,
+    status_reason: row.statusReason,
+    created_by: row.createdBy,
+    created_at: row.createdAt.toISOString(),
+    updated_at: row.updatedAt.toISOString(),
+    started_at: row.startedAt?.toISOString() ?? null,
+    finished_at: row.finishedAt?.toISOString() ?? null,
+  };
+}
+
+/** A campaign beside its metrics as last written. */
+export interface CampaignSummary extends Campaign {
+  metrics: CampaignMetrics | null;
+}
+
+/** A page of campaigns, newest first. */
+export async function listCampaigns(
+  db: Database,
+  filter: { status?: CampaignStatus | undefined; firmware_id?: string | undefined },
+  paging: Paging,
+): Promise<Page<CampaignSummary>> {
+  const [at, id] = readCursor(paging.cursor) ?? [];
+  const rows = await db
+    .select({ campaign: campaigns, version: firmware.version })
+    .from(campaigns)
+    .innerJoin(firmware, eq(firmware.id, campaigns.firmwareId))
+    .where(
+      and(
+        filter.status === undefined ? undefined : eq(campaigns.status, filter.status),
+        filter.firmware_id === undefined ? undefined : eq(campaigns.firmwareId, filter.firmware_id),
+        at === undefined || id === undefined
+          ? undefined
+          : or(
+              lt(campaigns.createdAt, sql`${at}::timestamptz`),
+              and(eq(campaigns.createdAt, sql`${at}::timestamptz`), lt(campaigns.id, id)),
+            ),
+      ),
+    )
+    .orderBy(desc(campaigns.createdAt), desc(campaigns.id))
+    .limit(paging.limit + 1);
+  return pageOf(
+    rows,
+    paging.limit,
+    ({ campaign }) => [campaign.createdAt.toISOString(), campaign.id],
+    ({ campaign, version }) => ({ ...campaignOf(campaign, version), metrics: campaign.metrics }),
+  );
+}
+
+/** One campaign as the ledger has it, with its firmware's version. */
+export async function findCampaign(
+  db: Database,
+  id: string,
+): Promise<{ row: CampaignRow; firmware: typeof firmware.$inferSelect } | undefined> {
+  const [found] = await db
+    .select({ row: campaigns, firmware })
+    .from(campaigns)
+    .innerJoin(firmware, eq(firmware.id, campaigns.firmwareId))
+    .where(eq(campaigns.id, id))
+    .limit(1);
+  return found;
+}
+
+/** Stores a new draft. */
+export async function addCampaign(db: Database, create: CreateCampaign, actor: string): Promise<CampaignRow> {
+  const { name, firmware_id: firmwareId, target, ...policy } = create;
+  const [row] = await db
+    .insert(campaigns)
+    .values({ name, firmwareId, target, policy, createdBy: actor })
+    .returning();
+  if (row === undefined) throw new Error('the campaign was not stored');
+  return row;
+}
+
+/** What may be written of a campaign after it was made. */
+export type CampaignChange = Partial<
+  Pick<
+    CampaignRow,
+    | 'name'
+    | 'firmwareId'
+    | 'target'
+    | 'policy'
+    | 'status'
+    | 'statusReason'
+    | 'metrics'
+    | 'startedAt'
+    | 'finishedAt'
+  >
+>;
+
+export async function changeCampaign(db: Database, id: string, change: CampaignChange): Promise<void> {
+  await db
+    .update(campaigns)
+    .set({ ...change, updatedAt: new Date() })
+    .where(eq(campaigns.id, id));
+}
+
+/** One member of a campaign, as the campaign object writes it. */
+export interface MemberWrite {
+  serial_no: string;
+  device_id: string;
+  stage: number;
+  status: UpdateState;
+  attempt: number;
+  from_version: string | null;
+  error: string | null;
+  detail: string | null;
+  started_at: number | null;
+  finished_at: number | null;
+  updated_at: number;
+  revision: number;
+  /** The version the device is being taken to; null when no update is in flight any more. */
+  target_version: string | null;
+}
+
+/**
+ * Writes members in bulk, and on the devices the version they are being taken to. A row already there in a newer
+ * revision stays, so writes may be repeated and may arrive late. Times are Unix milliseconds.
+ */
+export async function writeMembers(
+  db: Database,
+  campaignId: string,
+  toVersion: string,
+  members: readonly MemberWrite[],
+): Promise<void> {
+  if (members.length === 0) return;
+  const sorted = [...members].sort((a, b) => (a.serial_no < b.serial_no ? -1 : 1));
+  const column = <Value>(pick: (member: MemberWrite) => Value) => sql.param(sorted.map(pick));
+  const time = (pick: (member: MemberWrite) => number | null) =>
+    column((m) => {
+      const at = pick(m);
+      return at === null ? null : new Date(at).toISOString();
+    });
+  const insert = db.execute(sql`
+    INSERT INTO campaign_devices AS m (campaign_id, to_version, serial_no, device_id, stage, status, attempt,
+      from_version, error, error_message, started_at, completed_at, updated_at, revision)
+    SELECT ${campaignId}::uuid, ${toVersion}::text, r.*
+    FROM unnest(${column((m) => m.serial_no)}::text[], ${column((m) => m.device_id)}::uuid[],
+      ${column((m) => m.stage)}::smallint[], ${column((m) => m.status)}::update_state[],
+      ${column((m) => m.attempt)}::smallint[], ${column((m) => m.from_version)}::text[],
+      ${column((m) => m.error)}::text[], ${column((m) => m.detail)}::text[],
+      ${time((m) => m.started_at)}::timestamptz[], ${time((m) => m.finished_at)}::timestamptz[],
+      ${time((m) => m.updated_at)}::timestamptz[], ${column((m) => m.revision)}::bigint[]) AS r
+    ON CONFLICT (campaign_id, serial_no) DO UPDATE SET
+      device_id = excluded.device_id, stage = excluded.stage, status = excluded.status,
+      attempt = excluded.attempt, from_version = excluded.from_version, error = excluded.error,
+      error_message = excluded.error_message, started_at = excluded.started_at,
+      completed_at = excluded.completed_at, updated_at = excluded.updated_at, revision = excluded.revision
+    WHERE m.revision < excluded.revision`);
+  const targets = db.execute(sql`
+    UPDATE devices d SET target_version = r.version, updated_at = now(),
+      status = (CASE WHEN d.status = 'offline' THEN 'offline' WHEN r.version IS NULL THEN 'online'
+                     ELSE 'updating' END)::device_status
+    FROM unnest(${column((m) => m.serial_no)}::text[], ${column((m) => m.target_version)}::text[])
+      AS r(serial_no, version)
+    WHERE d.serial_no = r.serial_no AND d.target_version IS DISTINCT FROM r.version
+      AND (r.version IS NOT NULL OR d.target_version = ${toVersion})`);
+  await db.batch([insert, targets]);
+}
+
+function updateOf(row: CampaignDeviceRow, campaignName?: string): DeviceUpdate {
+  return {
+    campaign_id: row.campaignId,
+    ...(campaignName === undefined ? {} : { campaign_name: campaignName }),
+    device_id: row.deviceId,
+    serial_no: row.serialNo,
+    status: row.status,
+    stage: row.stage,
+    attempt: row.attempt,
+    from_version: row.fromVersion,
+    to_version: row.toVersion,
+    progress: null,
+    error: row.error,
+    detail: row.detail,
+    started_at: row.startedAt?.toISOString() ?? null,
+    finished_at: row.completedAt?.toISOString() ?? null,
+    updated_at: row.updatedAt.toISOString(),
+  };
+}
+
+/** A page of a campaign's devices in the order of their serial numbers, from the ledger. */
+export async function listCampaignDevices(
+  db: Database,
+  campaignId: string,
+  filter: { status?: UpdateState | undefined },
+  paging: Paging,
+): Promise<Page<DeviceUpdate>> {
+  const after = readCursor(paging.cursor)?.[0];
+  const rows = await db
+    .select()
+    .from(campaignDevices)
+    .where(
+      and(
+        eq(campaignDevices.campaignId, campaignId),
+        filter.status === undefined ? undefined : eq(campaignDevices.status, filter.status),
+        after === undefined ? undefined : gt(campaignDevices.serialNo, after),
+      ),
+    )
+    .orderBy(asc(campaignDevices.serialNo))
+    .limit(paging.limit + 1);
+  return pageOf(
+    rows,
+    paging.limit,
+    (row) => [row.serialNo],
+    (row) => updateOf(row),
+  );
+}
+
+/** A page of one device's updates over all campaigns, latest first. */
+export async function listDeviceUpdates(
+  db: Database,
+  deviceId: string,
+  paging: Paging,
+): Promise<Page<DeviceUpdate>> {
+  const [at, id] = readCursor(paging.cursor) ?? [];
+  const rows = await db
+    .select({ update: campaignDevices, name: campaigns.name })
+    .from(campaignDevices)
+    .innerJoin(campaigns, eq(campaigns.id, campaignDevices.campaignId))
+    .where(
+      and(
+        eq(campaignDevices.deviceId, deviceId),
+        at === undefined || id === undefined
+          ? undefined
+          : or(
+              lt(campaignDevices.updatedAt, sql`${at}::timestamptz`),
+              and(eq(campaignDevices.updatedAt, sql`${at}::timestamptz`), lt(campaignDevices.campaignId, id)),
+            ),
+      ),
+    )
+    .orderBy(desc(campaignDevices.updatedAt), desc(campaignDevices.campaignId))
+    .limit(paging.limit + 1);
+  return pageOf(
+    rows,
+    paging.limit,
+    ({ update }) => [update.updatedAt.toISOString(), update.campaignId],
+    ({ update, name }) => updateOf(update, name),
+  );
+}
+
+/** How many campaigns there are of each status. */
+export async function countCampaigns(db: Database): Promise<Record<CampaignStatus, number>> {
+  const rows = await db
+    .select({ status: campaigns.status, count: sql<number>`count(*)::int` })
+    .from(campaigns)
+    .groupBy(campaigns.status);
+  const counts = Object.fromEntries(CAMPAIGN_STATUSES.map((status) => [status, 0])) as Record<
+    CampaignStatus,
+    number
+  >;
+  for (const { status, count } of rows) counts[status] = count;
+  return counts;
+}

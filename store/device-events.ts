@@ -1,0 +1,48 @@
+/** What happened to a device: its timeline. An event's id is a digest of its message, so a repeated one is one. */
+import { and, desc, eq, lt, or, sql } from 'drizzle-orm';
+import type { DeviceEvent, Page, Paging } from '../protocol/api.ts';
+import type { Database } from './connection.ts';
+import { pageOf, readCursor } from './page.ts';
+import { deviceEvents } from './schema.ts';
+
+export interface NewDeviceEvent {
+  id: string;
+  device_id: string;
+  at: Date;
+  kind: string;
+  detail: Record<string, unknown>;
+}
+
+/** The statement that adds these events; those already there stay as they are. */
+export function insertEvents(db: Database, events: readonly NewDeviceEvent[]) {
+  return db
+    .insert(deviceEvents)
+    .values(
+      events.map((e) => ({ id: e.id, deviceId: e.device_id, at: e.at, kind: e.kind, detail: e.detail })),
+    )
+    .onConflictDoNothing();
+}
+
+/** A device's timeline, newest first. */
+export async function listEvents(db: Database, deviceId: string, paging: Paging): Promise<Page<DeviceEvent>> {
+  const [at, id] = readCursor(paging.cursor) ?? [];
+  const before =
+    at === undefined || id === undefined
+      ? undefined
+      : or(
+          lt(deviceEvents.at, sql`${at}::timestamptz`),
+          and(eq(deviceEvents.at, sql`${at}::timestamptz`), lt(deviceEvents.id, id)),
+        );
+  const rows = await db
+    .select()
+    .from(deviceEvents)
+    .where(and(eq(deviceEvents.deviceId, deviceId), before))
+    .orderBy(desc(deviceEvents.at), desc(deviceEvents.id))
+    .limit(paging.limit + 1);
+  return pageOf(
+    rows,
+    paging.limit,
+    (row) => [row.at.toISOString(), row.id],
+    (row) => ({ id: row.id, at: row.at.toISOString(), kind: row.kind, detail: row.detail }),
+  );
+}

@@ -1,0 +1,234 @@
+/** Devices: the fleet's ledger. Bulk writes change only rows that differ, so an unchanged device costs no WAL. */
+import { and, arrayOverlaps, asc, eq, gt, gte, inArray, isNull, lt, or, type SQL, sql } from 'drizzle-orm';
+import type { ChangeDevice, Device, DeviceStatus, Page, Paging, RegisterDevice } from '../protocol/api.ts';
+import type { Database } from './connection.ts';
+import { pageOf, readCursor } from './page.ts';
+import { devices } from './schema.ts';
+
+export type DeviceRow = typeof devices.$inferSelect;
+
+/** What the API shows of a device. `seen` overrides the ledger's coarse `last_seen` where somebody knows better. */
+export function deviceOf(row: DeviceRow, seen?: Date): Device {
+  const lastSeen = seen ?? row.lastSeen;
+  return {
+    id: row.id,
+    serial_no: row.serialNo,
+    model: row.model,
+    current_firmware: row.currentFirmware,
+    target_version: row.targetVersion,
+    status: row.status,
+    last_seen: lastSeen?.toISOString() ?? null,
+    group: row.group,
+    tags: row.tags,
+    metadata: row.metadata,
+    revoked: row.revokedAt !== null,
+    created_at: row.createdAt.toISOString(),
+    updated_at: row.updatedAt.toISOString(),
+  };
+}
+
+export interface DeviceFilter {
+  model?: string | undefined;
+  status?: DeviceStatus | undefined;
+  firmware?: string | undefined;
+  group?: string | undefined;
+  tag?: string | undefined;
+  /** A serial number's beginning. */
+  q?: string | undefined;
+}
+
+/** A page of devices in the order of their serial numbers (by bytes). */
+export async function listDevices(db: Database, filter: DeviceFilter, paging: Paging): Promise<Page<Device>> {
+  const after = readCursor(paging.cursor)?.[0];
+  const conditions: (SQL | undefined)[] = [
+    filter.model === undefined ? undefined : eq(devices.model, filter.model),
+    filter.status === undefined ? undefined : eq(devices.status, filter.status),
+    filter.firmware === undefined ? undefined : eq(devices.currentFirmware, filter.firmware),
+    filter.group === undefined ? undefined : eq(devices.group, filter.group),
+    filter.tag === undefined ? undefined : arrayOverlaps(devices.tags, [filter.tag]),
+    filter.q === undefined || filter.q === ''
+      ? undefined
+      : and(gte(devices.serialNo, filter.q), lt(devices.serialNo, `${filter.q}\u{10ffff}`)),
+    after === undefined ? undefined : gt(devices.serialNo, after),
+  ];
+  const rows = await db
+    .select()
+    .from(devices)
+    .where(and(...conditions))
+    .orderBy(asc(devices.serialNo))
+    .limit(paging.limit + 1);
+  return pageOf(
+    rows,
+    paging.limit,
+    (row) => [row.serialNo],
+    (row) => deviceOf(row),
+  );
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+
+/** The device with this UUID or serial number. */
+export async function findDevice(db: Database, idOrSerial: string): Promise<DeviceRow | undefined> {
+  const key = UUID.test(idOrSerial)
+    ? or(eq(devices.id, idOrSerial), eq(devices.serialNo, idOrSerial))
+    : eq(devices.serialNo, idOrSerial);
+  const [row] = await db.select().from(devices).where(key).limit(1);
+  return row;
+}
+
+/** Registers a device; `undefined` where the serial number is taken. */
+export async function registerDevice(db: Database, device: RegisterDevice): Promise<DeviceRow | undefined> {
+  const [row] = await db
+    .insert(devices)
+    .values({
+      serialNo: device.serial_no,
+      model: device.model,
+      group: device.group ?? null,
+      tags: device.tags ?? [],
+      metadata: device.metadata ?? {},
+    })
+    .onConflictDoNothing()
+    .returning();
+  return row;
+}
+
+/** Changes what people say about a device; what it leaves out stays. */
+export async function changeDevice(
+  db: Database,
+  id: string,
+  change: ChangeDevice,
+): Promise<DeviceRow | undefined> {
+  const [row] = await db
+    .update(devices)
+    .set({
+      ...(change.group === undefined ? {} : { group: change.group }),
+      ...(change.tags === undefined ? {} : { tags: change.tags }),
+      ...(change.metadata === undefined ? {} : { metadata: change.metadata }),
+      updatedAt: new Date(),
+    })
+    .where(eq(devices.id, id))
+    .returning();
+  return row;
+}
+
+/** Deletes a device with its certificates, tokens and settings. Its past updates stay in the ledger. */
+export async function deleteDevice(db: Database, id: string): Promise<void> {
+  await db.delete(devices).where(eq(devices.id, id));
+}
+
+/** Marks a device as revoked; again changes nothing. */
+export async function revokeDevice(db: Database, id: string): Promise<void> {
+  await db
+    .update(devices)
+    .set({ revokedAt: new Date(), updatedAt: new Date() })
+    .where(and(eq(devices.id, id), isNull(devices.revokedAt)));
+}
+
+/** The devices with these serial numbers that exist. */
+export async function findDevices(db: Database, serialNos: readonly string[]): Promise<DeviceRow[]> {
+  if (serialNos.length === 0) return [];
+  return db
+    .select()
+    .from(devices)
+    .where(inArray(devices.serialNo, [...serialNos]));
+}
+
+/** One device as it was last heard, for the ledger. */
+export interface DeviceReport {
+  serial_no: string;
+  model: string;
+  current_firmware: string;
+  status: 'online' | 'offline';
+  last_seen: Date;
+  group?: string | undefined;
+  state?: string | undefined;
+  battery?: number | undefined;
+  temperature?: number | undefined;
+  apps?: Record<string, string> | undefined;
+}
+
+/**
+ * Writes what devices said of themselves, inserting those unknown so far, and answers all of their rows. An
+ * update in flight shows as `updating`. Sorted by serial number so that concurrent batches cannot deadlock.
+ */
+export async function recordReports(db: Database, reports: readonly DeviceReport[]): Promise<DeviceRow[]> {
+  if (reports.length === 0) return [];
+  const sorted = [...reports].sort((a, b) => (a.serial_no < b.serial_no ? -1 : 1));
+  const column = <Value>(pick: (report: DeviceReport) => Value) => sql.param(sorted.map(pick));
+  const rows = sql`unnest(
+      ${column((r) => r.serial_no)}::text[], ${column((r) => r.model)}::text[],
+      ${column((r) => r.current_firmware)}::text[], ${column((r) => r.status)}::device_status[],
+      ${column((r) => r.last_seen.toISOString())}::timestamptz[], ${column((r) => r.group ?? null)}::text[],
+      ${column((r) => r.state ?? null)}::text[], ${column((r) => r.battery ?? null)}::float8[],
+      ${column((r) => r.temperature ?? null)}::float8[],
+      ${column((r) => (r.apps === undefined ? null : JSON.stringify(r.apps)))}::text[]
+    ) AS r(serial_no, model, firmware, status, last_seen, group_name, state, battery, temperature, apps)`;
+  const insert = db.execute(sql`
+    INSERT INTO devices (serial_no, model, current_firmware, status, last_seen, group_name)
+    SELECT r.serial_no, r.model, r.firmware, r.status, r.last_seen, r.group_name FROM ${rows}
+    WHERE NOT EXISTS (SELECT FROM devices d WHERE d.serial_no = r.serial_no)
+    ON CONFLICT (serial_no) DO NOTHING`);
+  const update = db.execute(sql`
+    UPDATE devices d SET
+      model = r.model, current_firmware = r.firmware, last_seen = GREATEST(d.last_seen, r.last_seen),
+      status = CASE WHEN r.status = 'online' AND d.target_version IS NOT NULL THEN 'updating' ELSE r.status END,
+      group_name = COALESCE(d.group_name, r.group_name), power_state = COALESCE(r.state, d.power_state),
+      battery = COALESCE(r.battery, d.battery), temperature = COALESCE(r.temperature, d.temperature),
+      apps = COALESCE(r.apps::jsonb, d.apps), updated_at = now()
+    FROM ${rows} WHERE d.serial_no = r.serial_no`);
+  const read = db
+    .select()
+    .from(devices)
+    .where(
+      inArray(
+        devices.serialNo,
+        sorted.map((r) => r.serial_no),
+      ),
+    );
+  const [, , known] = await db.batch([insert, update, read]);
+  return known;
+}
+
+/** Marks devices as gone quiet. */
+export async function recordOffline(
+  db: Database,
+  serialNos: readonly string[],
+  lastSeen: readonly Date[],
+): Promise<void> {
+  if (serialNos.length === 0) return;
+  await db.execute(sql`
+    UPDATE devices d SET status = 'offline', last_seen = GREATEST(d.last_seen, r.last_seen), updated_at = now()
+    FROM unnest(${sql.param([...serialNos])}::text[],
+                ${sql.param(lastSeen.map((at) => at.toISOString()))}::timestamptz[]) AS r(serial_no, last_seen)
+    WHERE d.serial_no = r.serial_no AND d.status <> 'offline'`);
+}
+
+/** Counts for the overview. */
+export interface DeviceCounts {
+  total: number;
+  by_status: Record<DeviceStatus, number>;
+  by_firmware: { model: string; version: string | null; count: number }[];
+}
+
+/** How many devices there are, by status and by model and version. Reads the whole table: for cached use. */
+export async function countDevices(db: Database): Promise<DeviceCounts> {
+  const [statuses, versions] = await db.batch([
+    db
+      .select({ status: devices.status, count: sql<number>`count(*)::int` })
+      .from(devices)
+      .groupBy(devices.status),
+    db
+      .select({ model: devices.model, version: devices.currentFirmware, count: sql<number>`count(*)::int` })
+      .from(devices)
+      .groupBy(devices.model, devices.currentFirmware)
+      .orderBy(sql`count(*) DESC`)
+      .limit(50),
+  ]);
+  const byStatus: Record<DeviceStatus, number> = { online: 0, offline: 0, updating: 0 };
+  for (const { status, count } of statuses) byStatus[status] = count;
+  return {
+    total: statuses.reduce((sum, { count }) => sum + count, 0),
+    by_status: byStatus,
+    by_firmware: versions,
+  };
+}
