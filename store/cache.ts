@@ -27,6 +27,8 @@ export interface Cache {
   ): Promise<Value>;
   /** Forgets keys whose source has changed. */
   forget(...keys: string[]): Promise<void>;
+  /** Throws where the cache does not answer. */
+  ping(): Promise<void>;
 }
 
 export function openCache(address: CacheAddress): Cache {
@@ -49,6 +51,9 @@ export function openCache(address: CacheAddress): Cache {
     },
     async forget(...keys) {
       await attempt(() => redis.del(...keys));
+    },
+    async ping() {
+      await redis.ping();
     },
   };
 }

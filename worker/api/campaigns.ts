@@ -1,0 +1,182 @@
+/** `/campaigns`: one firmware to a set of devices, in stages. */
+import { z } from '@hono/zod-openapi';
+import {
+  campaign,
+  campaignMetrics,
+  campaignPolicy,
+  campaignStatus,
+  campaignTarget,
+  createCampaign as createCampaignBody,
+  deviceUpdate,
+  paging,
+  updateState,
+} from '../../protocol/api.ts';
+import { auditEntry } from '../../store/audit-log.ts';
+import { previewTarget } from '../../store/campaign-targets.ts';
+import { changeCampaign, listCampaignDevices, listCampaigns } from '../../store/campaigns.ts';
+import { requires } from '../auth/principal.ts';
+import { act, CAMPAIGN_ACTIONS, campaignNow, createCampaign } from '../operations/campaigns.ts';
+import { ProblemError } from '../problem.ts';
+import { theCampaign, theFirmware } from './lookup.ts';
+import { body, json, page, route, router, uuidParam } from './route.ts';
+
+const tags = ['campaigns'];
+const read = requires('read');
+const operate = requires('operate');
+
+const withMetrics = campaign.extend({ metrics: campaignMetrics.nullable() });
+const filter = paging.extend({ status: campaignStatus.optional(), firmware_id: z.uuid().optional() });
+const preview = z.object({
+  count: z.int(),
+  sample: z.array(
+    z.object({ id: z.string(), serial_no: z.string(), current_firmware: z.string().nullable() }),
+  ),
+});
+const change = campaignPolicy.partial().extend({ name: z.string().trim().min(1).max(120).optional() });
+
+export const campaigns = router()
+  .openapi(
+    route({
+      method: 'get',
+      path: '/campaigns',
+      tags,
+      summary: 'List campaigns, newest first',
+      middleware: [read] as const,
+      request: { query: filter },
+      responses: { 200: json(page(withMetrics), 'A page of campaigns') },
+    }),
+    async (c) => {
+      const { limit, cursor, ...by } = c.req.valid('query');
+      return c.json(await listCampaigns(c.var.db, by, { limit, cursor }), 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'post',
+      path: '/campaigns',
+      tags,
+      summary: 'Make a campaign, as a draft',
+      middleware: [operate] as const,
+      request: body(createCampaignBody),
+      responses: { 201: json(campaign, 'The draft') },
+    }),
+    async (c) => c.json(await createCampaign(c, c.req.valid('json')), 201),
+  )
+  .openapi(
+    route({
+      method: 'post',
+      path: '/campaigns/preview',
+      tags,
+      summary: 'How many devices a target has, and a few of them',
+      middleware: [read] as const,
+      request: body(z.object({ firmware_id: z.uuid(), target: campaignTarget.default({}) })),
+      responses: { 200: json(preview, 'The count and a sample') },
+    }),
+    async (c) => {
+      const { firmware_id, target } = c.req.valid('json');
+      const firmware = await theFirmware(c, firmware_id);
+      return c.json(await previewTarget(c.var.db, firmware.model, target), 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/campaigns/{id}',
+      tags,
+      summary: 'One campaign',
+      middleware: [read] as const,
+      request: { params: uuidParam },
+      responses: { 200: json(campaign, 'The campaign') },
+    }),
+    async (c) => {
+      const { campaign } = await campaignNow(c, await theCampaign(c, c.req.valid('param').id));
+      return c.json(campaign, 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'put',
+      path: '/campaigns/{id}',
+      tags,
+      summary: 'Change its name or policy; the stages only while it is a draft',
+      middleware: [operate] as const,
+      request: { params: uuidParam, ...body(change) },
+      responses: { 200: json(campaign, 'The campaign as it is now') },
+    }),
+    async (c) => {
+      const found = await theCampaign(c, c.req.valid('param').id);
+      const { name, ...policyChange } = c.req.valid('json');
+      const given = Object.fromEntries(Object.entries(await c.req.json<Record<string, unknown>>()));
+      const named = Object.fromEntries(Object.entries(policyChange).filter(([key]) => key in given));
+      const policy = campaignPolicy.parse({ ...found.row.policy, ...named });
+      const started = found.row.status !== 'draft' && found.row.status !== 'scheduled';
+      if (started && 'stages' in named) {
+        throw new ProblemError(
+          409,
+          'Stages are fixed',
+          'The stages of a campaign that has started cannot change.',
+        );
+      }
+      if (started) {
+        const outcome = await c.env.CAMPAIGN.getByName(found.row.id).changePolicy(policy);
+        if (!outcome.ok) throw new ProblemError(409, 'Cannot change this campaign', outcome.problem);
+      }
+      await changeCampaign(c.var.db, found.row.id, { policy, ...(name === undefined ? {} : { name }) });
+      await auditEntry(c.var.db, {
+        actor: c.var.principal.actor,
+        action: 'campaign.change',
+        subject: found.row.id,
+        detail: { ...named, ...(name === undefined ? {} : { name }) },
+      });
+      const changed = await campaignNow(c, await theCampaign(c, found.row.id));
+      return c.json(changed.campaign, 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'post',
+      path: '/campaigns/{id}/{action}',
+      tags,
+      summary: 'Start, pause, resume or cancel it',
+      middleware: [operate] as const,
+      request: { params: uuidParam.extend({ action: z.enum(CAMPAIGN_ACTIONS) }) },
+      responses: { 200: json(campaign, 'The campaign as it is now') },
+    }),
+    async (c) => {
+      const { id, action } = c.req.valid('param');
+      await act(c, await theCampaign(c, id), action);
+      const { campaign } = await campaignNow(c, await theCampaign(c, id));
+      return c.json(campaign, 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/campaigns/{id}/metrics',
+      tags,
+      summary: 'How it stands, in numbers',
+      middleware: [read] as const,
+      request: { params: uuidParam },
+      responses: { 200: json(campaignMetrics, 'Counts by state and stage, errors by code') },
+    }),
+    async (c) => {
+      const { metrics } = await campaignNow(c, await theCampaign(c, c.req.valid('param').id));
+      return c.json(metrics, 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/campaigns/{id}/devices',
+      tags,
+      summary: "Its devices' updates, by serial number",
+      middleware: [read] as const,
+      request: { params: uuidParam, query: paging.extend({ status: updateState.optional() }) },
+      responses: { 200: json(page(deviceUpdate), 'A page of updates') },
+    }),
+    async (c) => {
+      const { row } = await theCampaign(c, c.req.valid('param').id);
+      const { limit, cursor, status } = c.req.valid('query');
+      return c.json(await listCampaignDevices(c.var.db, row.id, { status }, { limit, cursor }), 200);
+    },
+  );

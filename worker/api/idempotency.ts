@@ -1,0 +1,50 @@
+/** `Idempotency-Key`: a write sent twice does its work once and is answered the same. */
+import { createMiddleware } from 'hono/factory';
+import { digestSecret } from '../../store/credentials.ts';
+import { claimKey, keepAnswer, releaseKey } from '../../store/idempotency.ts';
+import { identify } from '../auth/principal.ts';
+import type { AppEnv } from '../context.ts';
+import { problem } from '../problem.ts';
+
+const MAX_KEPT_BYTES = 64 * 1024;
+
+/** For every POST and PUT with the header and a JSON body or none. Uploads are idempotent by their content. */
+export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
+  const key = c.req.header('Idempotency-Key');
+  const type = c.req.header('Content-Type') ?? 'application/json';
+  if (key === undefined || !['POST', 'PUT'].includes(c.req.method) || !type.startsWith('application/json')) {
+    return next();
+  }
+  if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
+    return problem(400, 'Bad Idempotency-Key', 'It is 1 to 255 visible ASCII characters.');
+  }
+  const principal = await identify(c);
+  if (principal === undefined) return next();
+  const digest = await digestSecret(`${c.req.method} ${c.req.path}\n${await c.req.raw.clone().text()}`);
+  const claim = await claimKey(c.var.db, principal.actor, key, digest, new Date());
+  if (claim.kind === 'other_request') {
+    return problem(
+      422,
+      'Idempotency-Key reused',
+      'This key was sent with another request before: use a new one.',
+    );
+  }
+  if (claim.kind === 'in_progress') {
+    return problem(
+      409,
+      'Still being answered',
+      'The first request with this key is not finished: try again soon.',
+    );
+  }
+  if (claim.kind === 'answered') {
+    return new Response(claim.body === '' ? null : claim.body, {
+      status: claim.status,
+      headers: { 'Content-Type': 'application/json', 'Idempotency-Replayed': 'true' },
+    });
+  }
+  await next();
+  const body = await c.res.clone().text();
+  const repeatable = c.res.status < 300 && body.length <= MAX_KEPT_BYTES;
+  if (repeatable) await keepAnswer(c.var.db, principal.actor, key, { status: c.res.status, body });
+  else await releaseKey(c.var.db, principal.actor, key);
+});

@@ -1,0 +1,38 @@
+/** `/api/v1`: everything programs use, and the document that describes it. */
+import { tufAdministration } from '../tuf/routes.ts';
+import { auth } from './auth.ts';
+import { campaigns } from './campaigns.ts';
+import { deviceFacing } from './device-facing.ts';
+import { devices } from './devices.ts';
+import { firmware } from './firmware.ts';
+import { idempotent } from './idempotency.ts';
+import { router } from './route.ts';
+import { stats } from './stats.ts';
+import { system } from './system.ts';
+
+export const api = router();
+api.use(idempotent);
+for (const part of [auth, devices, firmware, campaigns, stats, system, deviceFacing]) api.route('/', part);
+api.route('/', tufAdministration);
+
+api.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
+  type: 'http',
+  scheme: 'bearer',
+  description: 'An API key, or a token of POST /auth/token',
+});
+api.openAPIRegistry.registerComponent('securitySchemes', 'device', {
+  type: 'http',
+  scheme: 'bearer',
+  bearerFormat: 'JWT',
+  description: "A token signed with the key of the device's certificate, bound to this request",
+});
+
+api.get('/openapi.json', (c) =>
+  c.json(
+    api.getOpenAPI31Document({
+      openapi: '3.1.0',
+      info: { title: 'Skylark', version: '1', description: 'Over-the-air updates for IoT fleets.' },
+      servers: [{ url: '/api/v1' }],
+    }),
+  ),
+);

@@ -1,0 +1,62 @@
+/** The API's routes: declared once, for the router and for the OpenAPI document. */
+import { createRoute, OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
+import type { ZodType } from 'zod';
+import type { AppEnv } from '../context.ts';
+import { invalidInput } from '../problem.ts';
+
+/** A router whose invalid input becomes a problem with one entry a field. */
+export function router(): OpenAPIHono<AppEnv> {
+  return new OpenAPIHono<AppEnv>({
+    defaultHook: (result) => (result.success ? undefined : invalidInput(result.error)),
+  });
+}
+
+export const problemSchema = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string().optional(),
+    errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
+  })
+  .openapi('Problem');
+
+const problemContent = { 'application/problem+json': { schema: problemSchema } };
+
+/** Every route can answer these. */
+export const problems = {
+  400: { description: 'The request cannot be understood', content: problemContent },
+  401: { description: 'Not signed in', content: problemContent },
+  403: { description: 'Not allowed', content: problemContent },
+  404: { description: 'No such thing', content: problemContent },
+  409: { description: 'In conflict with how things stand', content: problemContent },
+  422: { description: 'Some fields are missing or wrong', content: problemContent },
+} as const;
+
+/** A JSON answer. */
+export const json = <Schema extends ZodType>(schema: Schema, description: string) => ({
+  description,
+  content: { 'application/json': { schema } },
+});
+
+/** A JSON request body. */
+export const body = <Schema extends ZodType>(schema: Schema) => ({
+  body: { required: true, content: { 'application/json': { schema } } },
+});
+
+/** A page of items. */
+export const page = <Item extends ZodType>(item: Item) =>
+  z.object({ items: z.array(item), next_cursor: z.string().nullable() });
+
+/** Path parameters. */
+export const idParam = z.object({ id: z.string().min(1).max(64) });
+export const uuidParam = z.object({ id: z.uuid() });
+
+/** `createRoute` with what all routes share: bearer authentication and the problems. */
+export function route<const Config extends RouteConfig>(config: Config) {
+  return createRoute({
+    security: [{ bearer: [] }],
+    ...config,
+    responses: { ...problems, ...config.responses },
+  });
+}

@@ -1,0 +1,145 @@
+/** Health, metrics, settings, rejected messages, live streams. */
+import { z } from '@hono/zod-openapi';
+import { sql } from 'drizzle-orm';
+import { settings } from '../../durable-objects/coordinator.ts';
+import { auditEntry } from '../../store/audit-log.ts';
+import { countCampaigns } from '../../store/campaigns.ts';
+import { listRejected } from '../../store/rejected-messages.ts';
+import { requires } from '../auth/principal.ts';
+import type { AppContext } from '../context.ts';
+import { ProblemError } from '../problem.ts';
+import { theCampaign } from './lookup.ts';
+import { body, json, route, router, uuidParam } from './route.ts';
+import { deviceStats } from './stats.ts';
+
+const health = z.object({ status: z.enum(['ok', 'down']), down: z.array(z.string()).optional() });
+const versionedSettings = z.object({ version: z.int(), settings });
+const rejectedMessage = z.object({
+  id: z.string(),
+  at: z.iso.datetime(),
+  topic: z.string(),
+  reason: z.string(),
+  excerpt: z.string(),
+});
+
+export const system = router()
+  .openapi(
+    route({
+      method: 'get',
+      path: '/health',
+      tags: ['system'],
+      summary: 'Whether it is up; with deep=1 whether its stores are',
+      security: [],
+      request: { query: z.object({ deep: z.string().optional() }) },
+      responses: { 200: json(health, 'Up'), 503: json(health, 'Something is down') },
+    }),
+    async (c) => {
+      const down = c.req.valid('query').deep === undefined ? [] : await whatIsDown(c);
+      return down.length === 0
+        ? c.json({ status: 'ok' as const }, 200)
+        : c.json({ status: 'down' as const, down }, 503);
+    },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/settings',
+      tags: ['system'],
+      summary: "The fleet's settings",
+      middleware: [requires('read')] as const,
+      responses: { 200: json(versionedSettings, 'The settings and their version') },
+    }),
+    async (c) => c.json(await c.env.COORDINATOR.getByName('settings').readSettings(), 200),
+  )
+  .openapi(
+    route({
+      method: 'put',
+      path: '/settings',
+      tags: ['system'],
+      summary: 'Change settings, if they are still at this version',
+      middleware: [requires('administer')] as const,
+      request: body(z.object({ version: z.int(), settings: settings.partial() })),
+      responses: { 200: json(versionedSettings, 'The settings as they are now') },
+    }),
+    async (c) => {
+      const { version, settings: change } = c.req.valid('json');
+      const given = (await c.req.json<{ settings: object }>()).settings;
+      const named = Object.fromEntries(Object.entries(change).filter(([key]) => key in given));
+      const changed = await c.env.COORDINATOR.getByName('settings').changeSettings(version, named);
+      if (changed === undefined)
+        throw new ProblemError(409, 'Settings changed meanwhile', 'Read them again.');
+      await auditEntry(c.var.db, {
+        actor: c.var.principal.actor,
+        action: 'settings.change',
+        subject: 'settings',
+        detail: named,
+      });
+      return c.json(changed, 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/rejected-messages',
+      tags: ['system'],
+      summary: 'The latest device messages that could not be understood',
+      middleware: [requires('read')] as const,
+      responses: { 200: json(z.object({ items: z.array(rejectedMessage) }), 'At most 200, newest first') },
+    }),
+    async (c) => {
+      const items = await listRejected(c.var.db, 200);
+      return c.json({ items: items.map((m) => ({ ...m, at: m.at.toISOString() })) }, 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/stream/campaigns/{id}',
+      tags: ['streams'],
+      summary: 'WebSocket: how the campaign stands, then every change, as JSON',
+      middleware: [requires('read')] as const,
+      request: { params: uuidParam },
+      responses: { 101: { description: 'Switching to WebSocket' } },
+    }),
+    async (c) => {
+      const { row } = await theCampaign(c, c.req.valid('param').id);
+      return c.env.CAMPAIGN.getByName(row.id).fetch(c.req.raw);
+    },
+  );
+
+system.get('/metrics', requires('firmware.read'), async (c) => {
+  const [devices, campaigns, link] = await Promise.all([
+    deviceStats(c),
+    countCampaigns(c.var.db),
+    c.env.BROKER_LINK.getByName('main').state(),
+  ]);
+  const lines = [
+    ...series('skylark_devices', 'Devices by status', 'status', devices.by_status),
+    ...series('skylark_campaigns', 'Campaigns by status', 'status', campaigns),
+    ...series('skylark_commands_waiting', 'Commands no broker has confirmed yet', 'link', {
+      main: link.waiting,
+    }),
+    ...series('skylark_bridges_connected', 'Bridges on the command link', 'link', { main: link.bridges }),
+  ];
+  return c.text(`${lines.join('\n')}\n`, 200, { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' });
+});
+
+/** One gauge in the Prometheus text format. Label values here are our own words and need no escaping. */
+function series(name: string, help: string, label: string, values: Record<string, number>): string[] {
+  return [
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} gauge`,
+    ...Object.entries(values).map(([value, n]) => `${name}{${label}="${value}"} ${n}`),
+  ];
+}
+
+/** The stores that do not answer. */
+async function whatIsDown(c: AppContext): Promise<string[]> {
+  const checks: Record<string, () => Promise<unknown>> = {
+    postgres: () => c.var.db.execute(sql`SELECT 1`),
+    redis: () => c.var.cache.ping(),
+    r2: () => c.env.FIRMWARE.head('health'),
+  };
+  const results = await Promise.allSettled(Object.values(checks).map((check) => check()));
+  return Object.keys(checks).filter((_, i) => results[i]?.status === 'rejected');
+}

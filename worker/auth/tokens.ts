@@ -1,0 +1,37 @@
+/** The API's JWTs (HS256): short-lived, for programs that sign in with a password. */
+import { jwtVerify, SignJWT } from 'jose';
+import { z } from 'zod';
+import { role } from '../../protocol/api.ts';
+
+/** How long a token lasts, in seconds. */
+export const TOKEN_TTL_S = 3600;
+const ISSUER = 'skylark';
+
+const claims = z.object({ sub: z.string(), role });
+
+const keyOf = (secret: string) => new TextEncoder().encode(secret);
+
+export async function issueToken(secret: string, email: string, as: z.infer<typeof role>): Promise<string> {
+  return new SignJWT({ role: as })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setSubject(email)
+    .setIssuer(ISSUER)
+    .setAudience(ISSUER)
+    .setIssuedAt()
+    .setExpirationTime(`${TOKEN_TTL_S} s`)
+    .sign(keyOf(secret));
+}
+
+/** Who a token speaks for, or `undefined` where it is forged, expired or not ours. */
+export async function readToken(secret: string, token: string): Promise<z.infer<typeof claims> | undefined> {
+  try {
+    const { payload } = await jwtVerify(token, keyOf(secret), {
+      algorithms: ['HS256'],
+      issuer: ISSUER,
+      audience: ISSUER,
+    });
+    return claims.safeParse(payload).data;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,61 @@
+/** The Worker: every door, and the Durable Objects' classes. */
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { HTTPException } from 'hono/http-exception';
+import type { Env } from '../durable-objects/env.ts';
+import { openCache } from '../store/cache.ts';
+import { openDatabase } from '../store/connection.ts';
+import { BadCursor } from '../store/page.ts';
+import { api } from './api/index.ts';
+import type { AppEnv } from './context.ts';
+import { downloads } from './downloads/routes.ts';
+import { est } from './est/routes.ts';
+import { ingest } from './ingest/routes.ts';
+import { pages } from './pages/index.tsx';
+import { problem } from './problem.ts';
+import { tuf } from './tuf/routes.ts';
+
+export { BrokerLink } from '../durable-objects/broker-link/broker-link.ts';
+export { Campaign } from '../durable-objects/campaign/campaign.ts';
+export { Coordinator } from '../durable-objects/coordinator.ts';
+export { FleetShard } from '../durable-objects/fleet-shard/fleet-shard.ts';
+export { Releases } from '../durable-objects/releases/releases.ts';
+
+const app = new OpenAPIHono<AppEnv>();
+
+app.use(async (c, next) => {
+  c.set('db', openDatabase(c.env));
+  c.set('cache', openCache(c.env));
+  await next();
+  c.res.headers.set('X-Content-Type-Options', 'nosniff');
+});
+app.route('/api/v1', api);
+// What monitors and devices try first, also without the prefix.
+const SHORT = ['/health', '/metrics', '/openapi.json', '/updates/check', '/status', '/validation'];
+for (const path of SHORT) {
+  app.all(path, (c) => {
+    const url = new URL(c.req.url);
+    url.pathname = `/api/v1${path}`;
+    return app.fetch(new Request(url, c.req.raw), c.env, c.executionCtx);
+  });
+}
+app.route('/', downloads);
+app.route('/', est);
+app.route('/', ingest);
+app.route('/', tuf);
+app.route('/', pages);
+
+app.notFound((c) => problem(404, 'Not found', `Nothing answers ${c.req.method} here.`));
+app.onError((error, c) => {
+  if (error instanceof HTTPException) return error.getResponse();
+  if (error instanceof BadCursor) return problem(400, 'Bad cursor', error.message);
+  const id = crypto.randomUUID();
+  const where = `${c.req.method} ${new URL(c.req.url).pathname}`;
+  console.error(
+    JSON.stringify({ level: 'error', part: 'worker', id, where, msg: String(error.stack ?? error) }),
+  );
+  return problem(503, 'Something failed', `Try again; if it stays, look for ${id} in the logs.`);
+});
+
+export default {
+  fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(request, env, ctx),
+} satisfies ExportedHandler<Env>;

@@ -1,0 +1,62 @@
+/** Device messages at the border: topic and payload checked against each other and their schemas. */
+import type { ZodType } from 'zod';
+import type { DeviceMessage } from '../../durable-objects/fleet-shard/messages.ts';
+import { MAX_PAYLOAD_BYTES } from '../../protocol/bridge.ts';
+import { heartbeat, notification, statusMessage } from '../../protocol/messages.ts';
+import { parseUpTopic } from '../../protocol/topics.ts';
+
+export type Parsed = { message: DeviceMessage } | { reason: string };
+
+/** One message out of a batch, or why it cannot be taken. */
+export async function parseMessage(topic: string, payload: string, receivedAt: number): Promise<Parsed> {
+  const from = parseUpTopic(topic);
+  if (from === undefined) return { reason: 'not the topic of a device' };
+  if (payload.length > MAX_PAYLOAD_BYTES) return { reason: `longer than ${MAX_PAYLOAD_BYTES} bytes` };
+  const value = readJson(payload);
+  if (value === undefined) return { reason: 'not JSON' };
+  if (contradicts(value, from.serial_no)) return { reason: 'serial_no contradicts the topic' };
+  const received = {
+    serial_no: from.serial_no,
+    received_at: receivedAt,
+    digest: await digestOf(topic, payload),
+  };
+  switch (from.channel) {
+    case 'heartbeat':
+      return check(heartbeat, value, (said) => ({ ...received, kind: 'heartbeat', heartbeat: said }));
+    case 'notify':
+      return check(notification, value, (said) => ({ ...received, kind: 'notify', notification: said }));
+    case 'status':
+      return check(statusMessage, value, (said) =>
+        'campaign_id' in said
+          ? { ...received, kind: 'report', report: said }
+          : { ...received, kind: 'offline' },
+      );
+  }
+}
+
+/** The same message always has the same digest; 128 bits are plenty to tell messages apart. */
+export async function digestOf(topic: string, payload: string): Promise<string> {
+  const bytes = new TextEncoder().encode(`${topic}\n${payload}`);
+  return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex', 0, 16);
+}
+
+function check<Said>(schema: ZodType<Said>, value: unknown, take: (said: Said) => DeviceMessage): Parsed {
+  const result = schema.safeParse(value);
+  if (result.success) return { message: take(result.data) };
+  const [issue] = result.error.issues;
+  const where = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
+  return { reason: `${where}${issue?.message ?? 'does not fit the schema'}`.slice(0, 200) };
+}
+
+function contradicts(value: unknown, serialNo: string): boolean {
+  if (typeof value !== 'object' || value === null || !('serial_no' in value)) return false;
+  return value.serial_no !== serialNo;
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,102 @@
+/** The bridge's two doors: batches of device messages in, the command link out. */
+import { type Context, Hono } from 'hono';
+import { createMiddleware } from 'hono/factory';
+import type { DeviceMessage } from '../../durable-objects/fleet-shard/messages.ts';
+import { type IngestAnswer, type IngestBatch, ingestBatch } from '../../protocol/bridge.ts';
+import { SHARD_COUNT } from '../../protocol/shards.ts';
+import { sameSecret } from '../../store/credentials.ts';
+import { addRejected, type RejectedMessage } from '../../store/rejected-messages.ts';
+import type { AppEnv } from '../context.ts';
+import { invalidInput, problem } from '../problem.ts';
+import { digestOf, parseMessage } from './parse.ts';
+
+/** Larger than any batch the protocol allows, once unpacked. */
+const MAX_BODY_BYTES = 40 * 1024 * 1024;
+const EXCERPT = 200;
+
+/** Two credentials are good at a time, so that one can be replaced without a gap. */
+const isBridge = createMiddleware<AppEnv>(async (c, next) => {
+  const given = /^Bearer\s+(\S+)$/i.exec(c.req.header('Authorization') ?? '')?.[1];
+  const known = c.env.BRIDGE_TOKENS.split(',').filter((token) => token !== '');
+  const matches = await Promise.all(known.map((token) => sameSecret(token, given ?? '')));
+  return matches.includes(true) ? next() : problem(401, 'Not a bridge', 'Send the bridge credential.');
+});
+
+export const ingest = new Hono<AppEnv>()
+  .post('/ingest', isBridge, async (c) => {
+    const body = await readBody(c);
+    if (body instanceof Response) return body;
+    const batch = ingestBatch.safeParse(body);
+    if (!batch.success) return invalidInput(batch.error);
+    if (batch.data.shard >= SHARD_COUNT)
+      return problem(422, 'No such shard', `Shards are 0 to ${SHARD_COUNT - 1}.`);
+    return c.json(await takeBatch(c, batch.data));
+  })
+  .get('/bridge/link', isBridge, (c) => {
+    if (c.req.header('Upgrade') !== 'websocket') {
+      return problem(426, 'WebSocket only', 'Connect with "Upgrade: websocket".');
+    }
+    return c.env.BROKER_LINK.getByName('main').fetch(c.req.raw);
+  });
+
+/** Every message ends in one of two durable places: with its shard, or among the rejected. */
+async function takeBatch(c: Context<AppEnv>, batch: IngestBatch): Promise<IngestAnswer> {
+  const parsed = await Promise.all(
+    batch.topic.map((topic, i) =>
+      parseMessage(topic, batch.payload[i] ?? '', batch.received_at[i] ?? Date.now()),
+    ),
+  );
+  const taken: DeviceMessage[] = [];
+  const places: number[] = [];
+  const rejected: { index: number; reason: string }[] = [];
+  for (const [index, result] of parsed.entries()) {
+    if ('reason' in result) {
+      rejected.push({ index, reason: result.reason });
+    } else {
+      taken.push(result.message);
+      places.push(index);
+    }
+  }
+  if (taken.length > 0) {
+    const refusals = await c.env.FLEET_SHARD.getByName(`shard-${batch.shard}`).ingest(taken);
+    for (const { index, reason } of refusals) rejected.push({ index: places[index] ?? index, reason });
+  }
+  await addRejected(c.var.db, await Promise.all(rejected.map((r) => rejection(batch, r))));
+  return { accepted: batch.topic.length - rejected.length, rejected: rejected.length };
+}
+
+async function rejection(
+  batch: IngestBatch,
+  { index, reason }: { index: number; reason: string },
+): Promise<RejectedMessage> {
+  const [topic = '', payload = ''] = [batch.topic[index], batch.payload[index]];
+  return {
+    id: await digestOf(topic, payload),
+    at: new Date(batch.received_at[index] ?? Date.now()),
+    topic: topic.slice(0, 256).replaceAll('\0', '\u{fffd}'),
+    reason,
+    // Postgres keeps no NUL in text.
+    excerpt: payload.slice(0, EXCERPT).replaceAll('\0', '\u{fffd}'),
+  };
+}
+
+/** The JSON body, unpacked where it is gzipped. */
+async function readBody(c: Context<AppEnv>): Promise<unknown> {
+  const { body } = c.req.raw;
+  if (body === null) return problem(400, 'No body', 'Send a batch as JSON.');
+  const unpacked =
+    c.req.header('Content-Encoding') === 'gzip' ? body.pipeThrough(new DecompressionStream('gzip')) : body;
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of unpacked as ReadableStream<Uint8Array>) {
+      size += chunk.byteLength;
+      if (size > MAX_BODY_BYTES)
+        return problem(413, 'Batch too large', `At most ${MAX_BODY_BYTES} bytes unpacked.`);
+      chunks.push(chunk);
+    }
+    return JSON.parse(Buffer.concat(chunks).toString());
+  } catch {
+    return problem(400, 'Not a batch', 'The body is neither JSON nor gzipped JSON.');
+  }
+}

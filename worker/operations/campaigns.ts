@@ -1,0 +1,157 @@
+/** What can be done to a campaign, for the API and the pages alike. */
+import type { Outcome, Snapshot } from '../../durable-objects/campaign/campaign.ts';
+import type { Definition } from '../../durable-objects/campaign/definition.ts';
+import { emptyCounts } from '../../durable-objects/campaign/members.ts';
+import { metricsOf } from '../../durable-objects/campaign/metrics.ts';
+import type { Campaign, CampaignMetrics, CreateCampaign } from '../../protocol/api.ts';
+import { auditEntry } from '../../store/audit-log.ts';
+import { addCampaign, type CampaignRow, campaignOf, changeCampaign } from '../../store/campaigns.ts';
+import { type FirmwareRow, findFirmware } from '../../store/firmware.ts';
+import type { AppContext } from '../context.ts';
+import { ProblemError } from '../problem.ts';
+
+export interface CampaignAndFirmware {
+  row: CampaignRow;
+  firmware: FirmwareRow;
+}
+
+export const CAMPAIGN_ACTIONS = ['start', 'pause', 'resume', 'cancel'] as const;
+export type CampaignAction = (typeof CAMPAIGN_ACTIONS)[number];
+
+const objectOf = (c: AppContext, id: string) => c.env.CAMPAIGN.getByName(id);
+
+/** Stores a draft. Throws where the firmware is unknown, unpublished, or for another model than the target's. */
+export async function createCampaign(c: AppContext, create: CreateCampaign): Promise<Campaign> {
+  const firmware = await findFirmware(c.var.db, create.firmware_id);
+  if (firmware === undefined)
+    throw new ProblemError(422, 'No such firmware', 'firmware_id names no firmware.');
+  if (firmware.state !== 'published') {
+    throw new ProblemError(
+      409,
+      'Firmware not published',
+      'Only signed, published firmware can enter a campaign: publish it first.',
+    );
+  }
+  if (create.target.model !== undefined && create.target.model !== firmware.model) {
+    throw new ProblemError(
+      422,
+      'Model does not match',
+      `This firmware is for ${firmware.model}; the target names another model.`,
+    );
+  }
+  const row = await addCampaign(c.var.db, create, c.var.principal.actor);
+  await auditEntry(c.var.db, {
+    actor: c.var.principal.actor,
+    action: 'campaign.create',
+    subject: row.id,
+    detail: { name: row.name, firmware: `${firmware.model}/${firmware.version}` },
+  });
+  return campaignOf(row, firmware.version);
+}
+
+/** Starts, pauses, resumes or cancels. Throws a 409 that says why it cannot. */
+export async function act(c: AppContext, found: CampaignAndFirmware, action: CampaignAction): Promise<void> {
+  const { actor } = c.var.principal;
+  const outcome = await perform(
+    c,
+    found,
+    action,
+    `${action === 'pause' ? 'paused' : 'cancelled'} by ${actor}`,
+  );
+  if (!outcome.ok) throw new ProblemError(409, `Cannot ${action} this campaign`, `${outcome.problem}.`);
+  await auditEntry(c.var.db, { actor, action: `campaign.${action}`, subject: found.row.id });
+}
+
+async function perform(
+  c: AppContext,
+  found: CampaignAndFirmware,
+  action: CampaignAction,
+  reason: string,
+): Promise<Outcome> {
+  const campaign = objectOf(c, found.row.id);
+  switch (action) {
+    case 'start':
+      if (found.row.status !== 'draft' && found.row.status !== 'scheduled') {
+        return { ok: false, problem: `the campaign is ${found.row.status}` };
+      }
+      return campaign.start(definitionOf(found));
+    case 'pause':
+      return campaign.pause(reason);
+    case 'resume':
+      return campaign.resume();
+    case 'cancel':
+      if ((await campaign.look()) === null) return cancelDraft(c, found.row, reason);
+      return campaign.cancel(reason);
+  }
+}
+
+async function cancelDraft(c: AppContext, row: CampaignRow, reason: string): Promise<Outcome> {
+  if (row.status === 'cancelled') return { ok: false, problem: 'the campaign is cancelled' };
+  await changeCampaign(c.var.db, row.id, {
+    status: 'cancelled',
+    statusReason: reason,
+    finishedAt: new Date(),
+  });
+  return { ok: true };
+}
+
+/** The campaign beside how it stands right now: its object knows better than the ledger. */
+export async function campaignNow(
+  c: AppContext,
+  { row, firmware }: CampaignAndFirmware,
+): Promise<{ campaign: Campaign; metrics: CampaignMetrics; latest: Snapshot['latest'] }> {
+  const campaign = campaignOf(row, firmware.version);
+  const now = row.startedAt === null && row.status !== 'draft' ? null : await objectOf(c, row.id).look();
+  if (now === null) {
+    return { campaign, metrics: row.metrics ?? plannedMetrics({ row, firmware }), latest: [] };
+  }
+  return {
+    campaign: {
+      ...campaign,
+      status: now.status,
+      status_reason: now.reason,
+      started_at: new Date(now.started_at).toISOString(),
+      finished_at: now.finished_at === null ? null : new Date(now.finished_at).toISOString(),
+    },
+    metrics: now.metrics,
+    latest: now.latest,
+  };
+}
+
+function definitionOf({ row, firmware }: CampaignAndFirmware): Definition {
+  return {
+    id: row.id,
+    name: row.name,
+    target: row.target,
+    policy: row.policy,
+    firmware: {
+      id: firmware.id,
+      kind: firmware.kind,
+      model: firmware.model,
+      version: firmware.version,
+      sha256: firmware.sha256,
+      size_bytes: firmware.sizeBytes,
+      min_version: firmware.minVersion,
+    },
+  };
+}
+
+/** Metrics of a campaign that has not started: all zero. */
+function plannedMetrics(found: CampaignAndFirmware): CampaignMetrics {
+  const metrics = metricsOf({
+    definition: definitionOf(found),
+    status: 'paused',
+    reason: null,
+    stage: 0,
+    stage_opened_at: 0,
+    accepted_failures: 0,
+    cursor: { h: -1, serial_no: '' },
+    counts: found.row.policy.stages.map(emptyCounts),
+    errors: {},
+    started_at: 0,
+    finished_at: null,
+    unwritten: false,
+  });
+  const stages = metrics.stages.map((stage) => ({ ...stage, state: 'waiting' as const }));
+  return { ...metrics, stages, stage: { ...metrics.stage, state: 'waiting' }, started_at: null };
+}

@@ -1,0 +1,62 @@
+/** Publishing firmware: the bytes to sign go out, the signatures come back. No release key ever comes here. */
+import type { Prepared, Refused, Release } from '../../durable-objects/releases/releases.ts';
+import type { Signatures } from '../../protocol/api.ts';
+import { auditEntry } from '../../store/audit-log.ts';
+import { type FirmwareRow, markPublished, targetPath } from '../../store/firmware.ts';
+import type { AppContext } from '../context.ts';
+import { ProblemError } from '../problem.ts';
+
+const STATUS = {
+  no_repository: 409,
+  no_role: 422,
+  stale: 409,
+  bad_signature: 422,
+  not_prepared: 409,
+} as const;
+
+function throwRefusal({ refused, detail }: Refused): never {
+  const title = refused === 'bad_signature' ? 'Signature not accepted' : 'Cannot publish';
+  throw new ProblemError(STATUS[refused], title, `${detail}.`);
+}
+
+/** The bytes to sign for this firmware. Throws the problem where no role is trusted with its model. */
+export async function prepareRelease(c: AppContext, row: FirmwareRow): Promise<Exclude<Prepared, Refused>> {
+  const prepared = await c.env.RELEASES.getByName('main').prepare(releaseOf(row));
+  return 'refused' in prepared ? throwRefusal(prepared) : prepared;
+}
+
+/** Publishes with these signatures. A crash after the metadata is out is mended by publishing again. */
+export async function publishRelease(
+  c: AppContext,
+  row: FirmwareRow,
+  signed: Signatures,
+): Promise<FirmwareRow> {
+  if (row.state === 'published') return row;
+  const refused = await c.env.RELEASES.getByName('main').publish(releaseOf(row), signed);
+  if (refused !== null) throwRefusal(refused);
+  const published = await markPublished(c.var.db, row.id);
+  if (published === undefined) throw new ProblemError(404, 'No such firmware');
+  await auditEntry(c.var.db, {
+    actor: c.var.principal.actor,
+    action: 'firmware.publish',
+    subject: targetPath(row),
+    detail: { keyids: signed.signatures.map((s) => s.keyid) },
+  });
+  return published;
+}
+
+function releaseOf(row: FirmwareRow): Release {
+  return {
+    firmware_id: row.id,
+    path: targetPath(row),
+    length: row.sizeBytes,
+    sha256: row.sha256,
+    custom: {
+      version: row.version,
+      kind: row.kind,
+      hw: [row.model],
+      minVersion: row.minVersion,
+      advisory: null,
+    },
+  };
+}

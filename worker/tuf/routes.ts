@@ -1,0 +1,45 @@
+/** `/tuf/`: the update metadata, for any TUF client. No credential needed: everything in it is signed. */
+import { Hono } from 'hono';
+import type { Refused } from '../../durable-objects/releases/releases.ts';
+import { auditEntry } from '../../store/audit-log.ts';
+import { requires } from '../auth/principal.ts';
+import type { AppContext, AppEnv } from '../context.ts';
+import { problem } from '../problem.ts';
+
+const NAME = /^(?:timestamp|[1-9]\d{0,9}\.[A-Za-z0-9][A-Za-z0-9._-]{0,63})\.json$/;
+const MAX_BYTES = 512 * 1024;
+
+export const tuf = new Hono<AppEnv>().get('/tuf/:name', async (c) => {
+  const name = c.req.param('name');
+  const file = NAME.test(name) ? await c.env.FIRMWARE.get(`tuf/${name}`) : null;
+  if (file === null) return problem(404, 'No such metadata');
+  const cache = name === 'timestamp.json' ? 'no-store' : 'public, max-age=31536000, immutable';
+  return c.body(file.body, 200, { 'Content-Type': 'application/json', 'Cache-Control': cache });
+});
+
+/** The offline-signed files, put by an administrator: `PUT /tuf/{n}.root.json`, `PUT /tuf/{n}.targets.json`. */
+export const tufAdministration = new Hono<AppEnv>().put('/tuf/:name', requires('administer'), async (c) => {
+  const role = /^\d+\.(root|targets)\.json$/.exec(c.req.param('name'))?.[1];
+  if (role === undefined)
+    return problem(404, 'No such metadata', 'Only root and targets are signed offline.');
+  const file = new Uint8Array(await c.req.arrayBuffer());
+  if (file.byteLength > MAX_BYTES) return problem(413, 'Metadata too large', `At most ${MAX_BYTES} bytes.`);
+  const refused = await put(c, role, file);
+  if (refused !== null)
+    return problem(refused.refused === 'stale' ? 409 : 422, 'Metadata refused', refused.detail);
+  await auditEntry(c.var.db, {
+    actor: c.var.principal.actor,
+    action: `tuf.${role}`,
+    subject: c.req.param('name'),
+  });
+  return c.body(null, 204);
+});
+
+async function put(c: AppContext, role: string, file: Uint8Array): Promise<Refused | null> {
+  const releases = c.env.RELEASES.getByName('main');
+  try {
+    return await (role === 'root' ? releases.putRoot(file) : releases.putTargets(file));
+  } catch (error) {
+    return { refused: 'bad_signature', detail: `not TUF metadata: ${String(error).slice(0, 300)}` };
+  }
+}
