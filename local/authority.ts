@@ -1,4 +1,5 @@
 /** The local certificate authority: signs the broker, the edge, the bridge, and (through EST) the devices. */
+import 'reflect-metadata';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';

@@ -2,6 +2,7 @@
  * The embedded MQTT broker: TLS 1.3, client certificates, and a list of what each may do. A device is its
  * certificate's CN and reaches its own four topics; the bridge reaches all of them.
  */
+import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import { createServer, type TLSSocket } from 'node:tls';
 import * as x509 from '@peculiar/x509';

@@ -26,7 +26,8 @@ app.use(async (c, next) => {
   c.set('db', openDatabase(c.env));
   c.set('cache', openCache(c.env));
   await next();
-  c.res.headers.set('X-Content-Type-Options', 'nosniff');
+  // A WebSocket's answer comes from its object and cannot be changed.
+  if (c.res.status !== 101) c.header('X-Content-Type-Options', 'nosniff');
 });
 app.route('/api/v1', api);
 // What monitors and devices try first, also without the prefix.

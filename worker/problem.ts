@@ -24,7 +24,12 @@ export function problem(status: number, title: string, detail?: string, errors?:
 
 /** Thrown anywhere below a route, it becomes that problem. */
 export class ProblemError extends HTTPException {
-  constructor(status: 400 | 401 | 403 | 404 | 409 | 412 | 413 | 422 | 429 | 503, title: string, detail?: string, errors?: FieldErrors) {
+  constructor(
+    status: 400 | 401 | 403 | 404 | 409 | 412 | 413 | 422 | 429 | 503,
+    title: string,
+    detail?: string,
+    errors?: FieldErrors,
+  ) {
     super(status, { res: problem(status, title, detail, errors) });
   }
 }

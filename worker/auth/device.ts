@@ -2,6 +2,7 @@
  * A device over HTTPS: a JWT made with its certificate's key, bound to one request and good once. There is no
  * shared secret, and what somebody overhears is worth nothing a minute later.
  */
+import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import { createMiddleware } from 'hono/factory';
 import { decodeProtectedHeader, jwtVerify } from 'jose';

@@ -1,4 +1,5 @@
 /** The device CA: issues certificates and the revocation list. Of a request it takes the public key, nothing else. */
+import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
 import type { Env } from '../../durable-objects/env.ts';
 

@@ -1,0 +1,21 @@
+/** The bridge as a process: configured by its environment, ends on SIGTERM and with its parent. */
+import { startBridge } from './bridge.ts';
+import { readConfiguration } from './configuration.ts';
+import { log } from './log.ts';
+
+try {
+  const bridge = await startBridge(readConfiguration(process.env));
+  let closing = false;
+  const end = async () => {
+    if (closing) return;
+    closing = true;
+    await bridge.close();
+    process.exit(0);
+  };
+  process.on('SIGTERM', end).on('SIGINT', end).on('disconnect', end);
+  log('info', 'the bridge is up', { health_port: bridge.healthPort });
+  process.send?.({ type: 'ready', health_port: bridge.healthPort });
+} catch (error) {
+  log('error', error instanceof Error ? error.message : String(error));
+  process.exit(1);
+}

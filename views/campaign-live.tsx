@@ -1,0 +1,1 @@
+export const campaignFragments = (_s: unknown, _l: string): string => '';
