@@ -1,0 +1,87 @@
+/** Making campaigns and watching them. */
+import { setTimeout as wait } from 'node:timers/promises';
+import {
+  type Campaign,
+  type CampaignMetrics,
+  campaign,
+  campaignMetrics,
+  type Firmware,
+  firmware,
+} from '../protocol/api.ts';
+import { type ApiClient, CommandFailed, WrongUsage } from './api-client.ts';
+import { bar, say } from './output.ts';
+
+const POLL_MS = 1000;
+const OVER = ['completed', 'cancelled', 'rolled_back'];
+
+/** The firmware named by its ID or as `MODEL/VERSION`. */
+export async function findFirmware(api: ApiClient, name: string): Promise<Firmware> {
+  const [model, version] = name.split('/');
+  if (version === undefined) return api.get(`/firmware/${encodeURIComponent(name)}`, firmware);
+  const query = new URLSearchParams({ model: model ?? '', version });
+  const [found] = await api.list(`/firmware?${query}`, firmware);
+  if (found === undefined) throw new CommandFailed(`there is no firmware ${name}`);
+  return found;
+}
+
+/** Stages out of `10,50,100`. */
+export function parseStages(
+  text: string,
+  successThreshold: number | undefined,
+  minDurationS: number | undefined,
+) {
+  const percentages = text.split(',').map((part) => Number(part.trim().replace(/%$/, '')));
+  if (percentages.some((p) => !(p > 0 && p <= 100)))
+    throw new WrongUsage('--stages takes percentages, such as 10,50,100');
+  return percentages.map((percentage) => ({
+    name: `${percentage} %`,
+    percentage,
+    ...(successThreshold === undefined ? {} : { success_threshold: successThreshold }),
+    ...(minDurationS === undefined ? {} : { min_duration_s: minDurationS }),
+  }));
+}
+
+export interface WatchOptions {
+  json: boolean;
+  /** Milliseconds; for ever without. */
+  timeoutMs: number | undefined;
+}
+
+/** Tells how a campaign goes until it is over or paused; throws unless it completed. */
+export async function watch(
+  api: ApiClient,
+  id: string,
+  { json, timeoutMs }: WatchOptions,
+): Promise<Campaign> {
+  const end = timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs;
+  let told = '';
+  for (;;) {
+    const now = await api.get(`/campaigns/${id}`, campaign);
+    const metrics = await api.get(`/campaigns/${id}/metrics`, campaignMetrics);
+    const state = JSON.stringify([now.status, metrics.counts, metrics.stage]);
+    if (state !== told) {
+      told = state;
+      if (json)
+        process.stdout.write(
+          `${JSON.stringify({ id, status: now.status, reason: now.status_reason, ...metrics })}\n`,
+        );
+      else say(progressLine(now, metrics));
+    }
+    if (now.status === 'completed') return now;
+    if (OVER.includes(now.status) || now.status === 'paused') {
+      throw new CommandFailed(
+        `the campaign is ${now.status}${now.status_reason === null ? '' : `: ${now.status_reason}`}`,
+      );
+    }
+    if (Date.now() > end) throw new CommandFailed(`the campaign is still ${now.status} after the time given`);
+    await wait(POLL_MS);
+  }
+}
+
+function progressLine({ status }: Campaign, { counts, target, stage, stages }: CampaignMetrics): string {
+  const done = counts.completed + counts.failed + counts.rollback + counts.skipped;
+  const trouble = counts.failed + counts.rollback;
+  const where = `stage ${stage.index + 1}/${stages.length} "${stage.name}"`;
+  const rest = trouble === 0 ? '' : `, ${trouble} failed`;
+  return `${status.padEnd(9)} ${bar(target === 0 ? 0 : done / target)} ${counts.completed}/${target} completed${rest}  ${where}`;
+}
