@@ -78,24 +78,17 @@ export function parseVersionRange(text: string): VersionRange | undefined {
 export function inRange(version: string, range: VersionRange): boolean {
   if (range.length === 0) return true;
   if (parseVersion(version) === undefined) return false;
-  return range.every(({ operator, version: bound }) => {
-    const order = compareVersions(version, bound);
-    switch (operator) {
-      case '<':
-        return order < 0;
-      case '<=':
-        return order <= 0;
-      case '>':
-        return order > 0;
-      case '>=':
-        return order >= 0;
-      case '=':
-        return order === 0;
-      case '!=':
-        return order !== 0;
-    }
-  });
+  return range.every(({ operator, version: bound }) => HOLDS[operator](compareVersions(version, bound)));
 }
+
+const HOLDS: Record<Comparator['operator'], (order: number) => boolean> = {
+  '<': (order) => order < 0,
+  '<=': (order) => order <= 0,
+  '>': (order) => order > 0,
+  '>=': (order) => order >= 0,
+  '=': (order) => order === 0,
+  '!=': (order) => order !== 0,
+};
 
 /** Semantic Versioning 2.0.0 §11.3–11.4. */
 function comparePrereleases(a: readonly string[], b: readonly string[]): number {

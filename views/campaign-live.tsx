@@ -1,1 +1,236 @@
-export const campaignFragments = (_s: unknown, _l: string): string => '';
+/** One campaign: the page, and the part of it that the campaign object pushes while it is watched. */
+import type { Campaign, CampaignMetrics, CampaignStatus, DeviceUpdate } from '../protocol/api.ts';
+import { shares } from './campaigns.tsx';
+import { count, plural } from './format.ts';
+import { Action, AskFirst, Badge, StackedBar } from './parts.tsx';
+
+/** What a campaign object knows of itself. */
+export interface CampaignView {
+  status: CampaignStatus;
+  reason: string | null;
+  metrics: CampaignMetrics;
+  /** The latest changed devices. */
+  latest: DeviceUpdate[];
+}
+
+const STAGE_WORDS = { waiting: 'waiting', running: 'running', passed: 'passed', stopped: 'stopped' } as const;
+
+const Stages = ({ metrics }: { metrics: CampaignMetrics }) => (
+  <ol class="rail">
+    {metrics.stages.map((stage, index) => (
+      <li data-state={stage.state}>
+        <div class="name">
+          <span>
+            {index + 1}. {stage.name}
+          </span>
+          <span class="soft">{STAGE_WORDS[stage.state]}</span>
+        </div>
+        <StackedBar
+          parts={shares(stage)}
+          label={`${stage.counts.completed} of ${stage.target} completed, ${stage.counts.failed + stage.counts.rollback} failed`}
+        />
+        <p>
+          {count(stage.counts.completed)} of {plural(stage.target, 'device')}
+        </p>
+      </li>
+    ))}
+  </ol>
+);
+
+const Trouble = ({ metrics }: { metrics: CampaignMetrics }) =>
+  metrics.errors.length === 0 ? null : (
+    <section class="panel">
+      <h2>Why updates failed</h2>
+      <table>
+        <thead>
+          <tr>
+            <th>Error</th>
+            <th class="number">Devices</th>
+          </tr>
+        </thead>
+        <tbody>
+          {metrics.errors.map(({ error, count: n }) => (
+            <tr>
+              <td class="mono wrap">{error}</td>
+              <td class="number">{count(n)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+
+const Latest = ({ latest }: { latest: DeviceUpdate[] }) => (
+  <section class="panel">
+    <h2>Devices, latest change first</h2>
+    <div class="scroll" tabindex={0} role="region" aria-label="Devices of the campaign">
+      <table>
+        <thead>
+          <tr>
+            <th>Device</th>
+            <th>Status</th>
+            <th>Stage</th>
+            <th>From</th>
+            <th>What it said</th>
+          </tr>
+        </thead>
+        <tbody>
+          {latest.map((update) => (
+            <tr>
+              <td>
+                <a href={`/devices/${update.serial_no}`}>{update.serial_no}</a>
+              </td>
+              <td>
+                <Badge state={update.status} />
+                {update.progress === null || update.status !== 'downloading'
+                  ? null
+                  : ` ${Math.round(update.progress)} %`}
+              </td>
+              <td>{update.stage + 1}</td>
+              <td class="mono">{update.from_version ?? '–'}</td>
+              <td class="wrap">{update.detail ?? update.error ?? ''}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  </section>
+);
+
+/** Everything that changes while a campaign runs. */
+export const CampaignLive = ({ status, reason, metrics, latest }: CampaignView) => (
+  <div id="campaign-live" class="live" data-status={status}>
+    <div class="actions">
+      <Badge state={status} />
+      <span>{reason ?? (status === 'completed' ? 'Every stage has passed.' : '')}</span>
+    </div>
+    <section class="tiles" aria-label="Counts">
+      {shares(metrics).map(({ tone, n, label }) => (
+        <div class="tile" data-tone={n === 0 ? 'wait' : tone}>
+          <b>{count(n)}</b>
+          <span>{label}</span>
+        </div>
+      ))}
+      <div class="tile">
+        <b>{count(metrics.counts.pending)}</b>
+        <span>waiting</span>
+      </div>
+      <div class="tile">
+        <b>{count(metrics.target)}</b>
+        <span>devices in all</span>
+      </div>
+    </section>
+    <Stages metrics={metrics} />
+    <Trouble metrics={metrics} />
+    {latest.length === 0 ? null : <Latest latest={latest} />}
+  </div>
+);
+
+/** The message that puts the live part in place. */
+export function campaignFragments(view: CampaignView): string {
+  return String(
+    <hx-partial hx-target="#campaign-live" hx-swap="outerMorph">
+      <CampaignLive {...view} />
+    </hx-partial>,
+  );
+}
+
+const Actions = ({ campaign: c }: { campaign: Campaign }) => (
+  <>
+    {c.status === 'draft' ? (
+      <Action to={`/campaigns/${c.id}/start`} kind="primary">
+        Start
+      </Action>
+    ) : null}
+    {c.status === 'active' ? <Action to={`/campaigns/${c.id}/pause`}>Pause</Action> : null}
+    {c.status === 'paused' ? (
+      <Action to={`/campaigns/${c.id}/resume`} kind="primary">
+        Resume
+      </Action>
+    ) : null}
+    {['draft', 'active', 'paused'].includes(c.status) ? (
+      <AskFirst
+        to={`/campaigns/${c.id}/cancel`}
+        label="Cancel"
+        question="No further device starts. Devices that are updating right now finish. This cannot be undone."
+      />
+    ) : null}
+  </>
+);
+
+/** What a campaign is for, in words. */
+function targetWords({ target }: Campaign): string {
+  const parts = [
+    target.fw_version === undefined ? undefined : `running ${target.fw_version}`,
+    list('in group', target.groups),
+    list('tagged', target.tags),
+    list('with serial number', target.serial_nos),
+  ].filter((part) => part !== undefined);
+  return parts.length === 0 ? 'every device of the model' : parts.join(', ');
+}
+
+const list = (word: string, items: readonly string[] | undefined): string | undefined =>
+  items === undefined || items.length === 0
+    ? undefined
+    : `${word} ${items.slice(0, 5).join(' or ')}${items.length > 5 ? ' …' : ''}`;
+
+export const CampaignPage = ({
+  campaign: c,
+  view,
+  mayOperate,
+  problem,
+}: {
+  campaign: Campaign;
+  view: CampaignView;
+  mayOperate: boolean;
+  problem?: string | undefined;
+}) => (
+  <>
+    <div class="head">
+      <div>
+        <h1>{c.name}</h1>
+        <p class="sub">
+          <a href={`/firmware/${c.firmware_id}`}>{c.firmware_version}</a> to {targetWords(c)}
+        </p>
+      </div>
+      <div class="actions">{mayOperate ? <Actions campaign={c} /> : null}</div>
+    </div>
+    {problem === undefined ? null : (
+      <p class="notice" data-tone="bad" role="alert">
+        {problem}
+      </p>
+    )}
+    {c.status === 'active' || c.status === 'paused' ? (
+      <div hx-ws:connect={`/live/campaigns/${c.id}`} hx-swap="none" />
+    ) : null}
+    <CampaignLive {...view} />
+    <section class="panel">
+      <h2>Policy</h2>
+      <dl class="facts">
+        <dt>Stages</dt>
+        <dd>
+          {c.stages
+            .map(
+              (s) =>
+                `${s.percentage} % (passes at ${s.success_threshold} %${s.min_duration_s > 0 ? `, ${s.min_duration_s} s` : ''})`,
+            )
+            .join(' → ')}
+        </dd>
+        <dt>Stops above</dt>
+        <dd>
+          {c.failure_threshold} % failed, then {c.on_failure === 'pause' ? 'pauses' : 'rolls back'}
+        </dd>
+        <dt>Pace</dt>
+        <dd>
+          {count(c.max_concurrent)} at a time, {count(c.rate_per_minute)} a minute
+        </dd>
+        <dt>Per device</dt>
+        <dd>
+          {count(c.update_timeout_s)} s, {plural(c.max_attempts, 'attempt')}
+        </dd>
+        <dt>Made by</dt>
+        <dd>{c.created_by}</dd>
+      </dl>
+    </section>
+  </>
+);

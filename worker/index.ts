@@ -5,6 +5,7 @@ import type { Env } from '../durable-objects/env.ts';
 import { openCache } from '../store/cache.ts';
 import { openDatabase } from '../store/connection.ts';
 import { BadCursor } from '../store/page.ts';
+import { errorPage } from '../views/layout.tsx';
 import { api } from './api/index.ts';
 import type { AppEnv } from './context.ts';
 import { downloads } from './downloads/routes.ts';
@@ -45,7 +46,11 @@ app.route('/', ingest);
 app.route('/', tuf);
 app.route('/', pages);
 
-app.notFound((c) => problem(404, 'Not found', `Nothing answers ${c.req.method} here.`));
+app.notFound((c) =>
+  c.req.header('Accept')?.includes('text/html') === true
+    ? c.html(errorPage('Not found', 'There is no such page.'), 404)
+    : problem(404, 'Not found', `Nothing answers ${c.req.method} here.`),
+);
 app.onError((error, c) => {
   if (error instanceof HTTPException) return error.getResponse();
   if (error instanceof BadCursor) return problem(400, 'Bad cursor', error.message);

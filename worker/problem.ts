@@ -48,3 +48,8 @@ export function invalidInput(error: ZodError): Response {
 export function fieldErrors(error: ZodError): FieldErrors {
   return error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message }));
 }
+
+/** What a problem says, for a page to show. */
+export async function problemOf(error: ProblemError): Promise<Problem> {
+  return error.getResponse().clone().json();
+}

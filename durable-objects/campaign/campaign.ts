@@ -202,7 +202,7 @@ export class Campaign extends DurableObject<Env> {
     return member === undefined ? null : this.#updateOf(this.#state.definition, member);
   }
 
-  /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html&lang=…`). */
+  /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html`). */
   override async fetch(request: Request): Promise<Response> {
     return this.#watchers.accept(
       request,

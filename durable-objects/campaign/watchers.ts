@@ -21,7 +21,7 @@ export class Watchers {
     const url = new URL(request.url);
     const format = url.searchParams.get('format') === 'html' ? 'html' : 'json';
     const { 0: client, 1: server } = new WebSocketPair();
-    this.#ctx.acceptWebSocket(server, [format, `lang:${url.searchParams.get('lang') ?? 'en'}`]);
+    this.#ctx.acceptWebSocket(server, [format]);
     if (snapshot !== undefined) server.send(this.#render(server, snapshot, 'snapshot'));
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -37,9 +37,7 @@ export class Watchers {
   }
 
   #render(socket: WebSocket, snapshot: Snapshot, type: 'snapshot' | 'update'): string {
-    const tags = this.#ctx.getTags(socket);
-    if (!tags.includes('html')) return JSON.stringify({ type, ...snapshot });
-    const lang = tags.find((tag) => tag.startsWith('lang:'))?.slice('lang:'.length) ?? 'en';
-    return campaignFragments(snapshot, lang);
+    const isPage = this.#ctx.getTags(socket).includes('html');
+    return isPage ? campaignFragments(snapshot) : JSON.stringify({ type, ...snapshot });
   }
 }

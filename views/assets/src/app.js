@@ -1,0 +1,68 @@
+// Trusted Types: htmx may set HTML, and nobody may evaluate text as code.
+htmx.registerExtension('trusted', {
+  init(api) {
+    const deny = class {
+      constructor() {
+        throw new Error('evaluating text is switched off');
+      }
+    };
+    const policy = globalThis.trustedTypes?.createPolicy('htmx', {
+      createHTML: (html) => html,
+      createScript: (script) => {
+        if (script) throw new Error('inline scripts are switched off');
+        return script;
+      },
+    });
+    api.initSecurity?.(policy, deny, deny);
+  },
+});
+
+// A question opened in a corner closes when something else is clicked.
+document.addEventListener('click', (event) => {
+  for (const open of document.querySelectorAll('details.ask[open]')) {
+    if (!open.contains(event.target)) open.open = false;
+  }
+});
+
+// Uploading shows how far it is; without this script the form works by itself.
+document.addEventListener('submit', (event) => {
+  const form = event.target;
+  const meter = form.querySelector('progress[data-upload]');
+  if (meter === null) return;
+  event.preventDefault();
+  const request = new XMLHttpRequest();
+  request.open('POST', form.action);
+  request.upload.addEventListener('progress', ({ loaded, total }) => {
+    meter.hidden = false;
+    meter.max = total;
+    meter.value = loaded;
+  });
+  request.addEventListener('load', () => {
+    if (request.status < 400) {
+      location.assign(request.responseURL);
+      return;
+    }
+    const answer = new DOMParser().parseFromString(trustedHtml(request.responseText), 'text/html');
+    const again = answer.querySelector('form[enctype]');
+    if (again !== null) form.replaceWith(document.adoptNode(again));
+    else location.reload();
+  });
+  request.addEventListener('error', () => {
+    meter.hidden = true;
+    form.querySelector('[role=alert]')?.remove();
+    const alert = document.createElement('p');
+    alert.setAttribute('role', 'alert');
+    alert.className = 'notice';
+    alert.dataset.tone = 'bad';
+    alert.textContent = form.dataset.failed ?? '';
+    form.prepend(alert);
+  });
+  request.send(new FormData(form));
+});
+
+let parsing;
+function trustedHtml(text) {
+  if (globalThis.trustedTypes === undefined) return text;
+  parsing ??= trustedTypes.createPolicy('upload', { createHTML: (html) => html });
+  return parsing.createHTML(text);
+}

@@ -1,0 +1,88 @@
+/** `/devices`: the list, one device, and what can be done to it. */
+import { Hono } from 'hono';
+import { z } from 'zod';
+import { deviceStatus, paging } from '../../protocol/api.ts';
+import { configUpdate } from '../../protocol/messages.ts';
+import { listDeviceUpdates } from '../../store/campaigns.ts';
+import { listConfig } from '../../store/device-configs.ts';
+import { listEvents } from '../../store/device-events.ts';
+import { listDevices } from '../../store/devices.ts';
+import { DevicePage, DeviceRows, Devices } from '../../views/devices.tsx';
+import { errorPage, page } from '../../views/layout.tsx';
+import { theDevice } from '../api/lookup.ts';
+import { deviceStats } from '../api/stats.ts';
+import { may } from '../auth/principal.ts';
+import type { AppEnv } from '../context.ts';
+import { configureDevice, rebootDevice, revoke, withPresence } from '../operations/devices.ts';
+import { queryOf } from './query.ts';
+import { signedIn, viewerOf } from './session.tsx';
+
+const text = z.string().max(64).optional();
+const filter = paging.extend({
+  model: text,
+  status: deviceStatus.optional(),
+  firmware: text,
+  group: text,
+  tag: text,
+  q: text,
+});
+
+export const devices = new Hono<AppEnv>()
+  .get('/devices', signedIn('read'), async (c) => {
+    const query = queryOf(c);
+    const parsed = filter.safeParse(query);
+    if (!parsed.success)
+      return c.html(errorPage('No such list', 'The address holds a filter that does not exist.'), 400);
+    const { limit, cursor, ...by } = parsed.data;
+    const now = new Date();
+    const list = await listDevices(c.var.db, by, { limit, cursor });
+    if (c.req.header('HX-Request-Type') === 'partial') {
+      return c.html(<DeviceRows list={list} query={query} now={now} />, 200, { Vary: 'HX-Request-Type' });
+    }
+    const { by_firmware } = await deviceStats(c);
+    const models = [...new Set(by_firmware.map(({ model }) => model))].sort();
+    return c.html(
+      page(
+        'Devices',
+        viewerOf(c),
+        '/devices',
+        <Devices list={list} query={query} models={models} now={now} />,
+      ),
+      200,
+      { Vary: 'HX-Request-Type' },
+    );
+  })
+  .get('/devices/:id', signedIn('read'), async (c) => {
+    const row = await theDevice(c, c.req.param('id'));
+    const now = new Date();
+    const few = { limit: 50 };
+    const [device, updates, events, config] = await Promise.all([
+      withPresence(c, row),
+      listDeviceUpdates(c.var.db, row.id, few),
+      listEvents(c.var.db, row.id, few),
+      listConfig(c.var.db, row.id, now),
+    ]);
+    const mayOperate = may(c.var.principal.role, 'operate');
+    const data = { device, updates: updates.items, events: events.items, config, mayOperate, now };
+    return c.html(page(device.serial_no, viewerOf(c), '/devices', <DevicePage {...data} />));
+  })
+  .post('/devices/:id/reboot', signedIn('operate'), async (c) => {
+    const row = await theDevice(c, c.req.param('id'));
+    await rebootDevice(c, row);
+    return c.redirect(`/devices/${row.serialNo}`, 303);
+  })
+  .post('/devices/:id/revoke', signedIn('operate'), async (c) => {
+    const row = await theDevice(c, c.req.param('id'));
+    await revoke(c, row);
+    return c.redirect(`/devices/${row.serialNo}`, 303);
+  })
+  .post('/devices/:id/config', signedIn('operate'), async (c) => {
+    const row = await theDevice(c, c.req.param('id'));
+    const form = await c.req.parseBody();
+    const config = configUpdate.shape.config.safeParse({
+      [String(form.key ?? '')]: String(form.value ?? ''),
+    });
+    if (!config.success) return c.html(errorPage('Not a setting', 'A setting has a name and a value.'), 422);
+    await configureDevice(c, row, config.data);
+    return c.redirect(`/devices/${row.serialNo}`, 303);
+  });
