@@ -33,7 +33,7 @@ const heading = (line: string) => say(`\n${line}`);
 
 /** Runs the CLI as CI would; answers what it printed as JSON. */
 async function skylark(facts: Facts, ...args: string[]): Promise<unknown> {
-  say(`  $ skylark ${args.join(' ')}`);
+  say(`  $ skylark ${args.map((arg) => (arg.includes(' ') ? `'${arg}'` : arg)).join(' ')}`);
   const child = spawn(process.execPath, [CLI, ...args, '--json'], {
     env: {
       PATH: process.env.PATH,
