@@ -1,5 +1,12 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { cloudflareTest } from '@cloudflare/vitest-plugin';
 import { defineConfig } from 'vitest/config';
+
+/** A signing key for the tests inside workerd, new each time. */
+const onlineKey = generateKeyPairSync('ed25519')
+  .privateKey.export({ type: 'pkcs8', format: 'pem' })
+  .toString();
+const oxc = { jsx: { runtime: 'automatic', importSource: 'hono/jsx' } } as const;
 
 export default defineConfig({
   test: {
@@ -12,10 +19,16 @@ export default defineConfig({
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
-        oxc: { jsx: { runtime: 'automatic', importSource: 'hono/jsx' } },
+        oxc,
       },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: './wrangler.toml' },
+            miniflare: { bindings: { TUF_ONLINE_KEY: onlineKey } },
+          }),
+        ],
+        oxc,
         test: {
           name: 'workerd',
           include: ['{store,durable-objects,worker}/**/*.test.{ts,tsx}'],

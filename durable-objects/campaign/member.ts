@@ -68,7 +68,8 @@ export function afterReport(
   policy: CampaignPolicy,
   now: number,
 ): Change {
-  if (isFinal(member.state) || member.attempt === 0) return undefined;
+  // Without an offer that stands, it is about an attempt that is over, or was never made.
+  if (isFinal(member.state) || member.offered_at === null) return undefined;
   const said = { error: report.error ?? null, detail: report.detail ?? null };
   switch (report.status) {
     case 'downloading':

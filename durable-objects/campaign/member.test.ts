@@ -1,0 +1,163 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type CampaignPolicy, campaignPolicy } from '../../protocol/api.ts';
+import type { UpdateReport } from '../../protocol/messages.ts';
+import {
+  afterHeartbeat,
+  afterReport,
+  afterTime,
+  type Change,
+  isDue,
+  isFinal,
+  type Member,
+  offer,
+} from './member.ts';
+
+const policy: CampaignPolicy = campaignPolicy.parse({ update_timeout_s: 600, max_attempts: 1 });
+const T0 = 1_700_000_000_000;
+const fresh: Member = {
+  serial_no: 'D1',
+  device_id: 'd',
+  stage: 0,
+  state: 'pending',
+  attempt: 0,
+  from_version: 'v1',
+  error: null,
+  detail: null,
+  offered_at: null,
+  started_at: null,
+  finished_at: null,
+  updated_at: T0,
+  next_at: null,
+  revision: 1,
+};
+const apply = (member: Member, change: Change): Member => ({ ...member, ...change });
+const report = (status: UpdateReport['status'], more: Partial<UpdateReport> = {}): UpdateReport => ({
+  campaign_id: '00000000-0000-4000-8000-000000000000',
+  status,
+  timestamp: T0 / 1000,
+  ...more,
+});
+const offered = apply(fresh, offer(fresh, T0));
+const say = (member: Member, ...statuses: UpdateReport['status'][]) =>
+  statuses.reduce((m, status) => apply(m, afterReport(m, report(status), policy, T0 + 1)), member);
+
+describe("a device's update", () => {
+  it('completes when its heartbeat shows the version, not on its word alone', () => {
+    const claimed = say(offered, 'downloading', 'installing', 'rebooting', 'completed');
+    expect(claimed.state).toBe('rebooting');
+    expect(apply(claimed, afterHeartbeat(claimed, true, T0 + 2)).state).toBe('completed');
+    expect(afterHeartbeat(claimed, false, T0 + 2)).toBeUndefined();
+  });
+
+  it('ignores reports that are late or repeated', () => {
+    const installing = say(offered, 'downloading', 'installing');
+    expect(afterReport(installing, report('downloading'), policy, T0)).toBeUndefined();
+    expect(afterReport(installing, report('installing'), policy, T0)).toBeUndefined();
+  });
+
+  it('ignores reports nobody asked for', () => {
+    expect(afterReport(fresh, report('failed'), policy, T0)).toBeUndefined();
+  });
+
+  it('keeps why it failed', () => {
+    const failed = apply(
+      offered,
+      afterReport(offered, report('failed', { error: 'checksum_mismatch' }), policy, T0),
+    );
+    expect(failed).toMatchObject({ state: 'failed', error: 'checksum_mismatch', finished_at: T0 });
+  });
+
+  it('is tried again while there are attempts left, a rollback never', () => {
+    const twice = { ...policy, max_attempts: 2 };
+    const again = apply(offered, afterReport(offered, report('failed'), twice, T0));
+    expect(again.state).toBe('pending');
+    expect(isDue(again, again.next_at ?? 0)).toBe(true);
+    const second = apply(again, offer(again, T0 + 100_000));
+    expect(second.attempt).toBe(2);
+    expect(apply(second, afterReport(second, report('failed'), twice, T0)).state).toBe('failed');
+    expect(apply(offered, afterReport(offered, report('rollback'), twice, T0)).state).toBe('rollback');
+  });
+
+  it('waits without an answer, costs nothing, and is offered again when the device is heard', () => {
+    const waiting = apply(offered, afterTime(offered, policy, T0 + 30_000));
+    expect(waiting).toMatchObject({ state: 'pending', next_at: null });
+    expect(isDue(waiting, T0 + 599_000)).toBe(false);
+    const heard = apply(waiting, afterHeartbeat(waiting, false, T0 + 60_000));
+    expect(isDue(heard, T0 + 60_000)).toBe(true);
+    expect(apply(heard, offer(heard, T0 + 60_000))).toMatchObject({ attempt: 1, offered_at: T0 });
+  });
+
+  it('fails when its device never answers, so that no campaign hangs for ever', () => {
+    const waiting = apply(offered, afterTime(offered, policy, T0 + 30_000));
+    expect(apply(waiting, afterTime(waiting, policy, T0 + 600_000))).toMatchObject({
+      state: 'failed',
+      error: 'no_answer',
+    });
+  });
+
+  it('fails when it takes longer than it may', () => {
+    const busy = say(offered, 'downloading');
+    expect(apply(busy, afterTime(busy, policy, T0 + 600_000))).toMatchObject({
+      state: 'failed',
+      error: 'timeout',
+    });
+  });
+
+  it('waits, without counting as failed, when the device declines for now', () => {
+    const later = say(offered, 'deferred');
+    expect(later).toMatchObject({ state: 'pending', attempt: 1 });
+  });
+
+  it('is skipped where the device has the version before it was ever offered', () => {
+    expect(apply(fresh, afterHeartbeat(fresh, true, T0)).state).toBe('skipped');
+  });
+
+  it('moves forward only, ends once, and always ends, whatever comes in whatever order', () => {
+    const event = fc.oneof(
+      fc
+        .constantFrom<UpdateReport['status']>(
+          'downloading',
+          'installing',
+          'rebooting',
+          'completed',
+          'failed',
+          'rollback',
+          'rejected',
+          'deferred',
+        )
+        .map((status) => ({ kind: 'report' as const, status })),
+      fc.boolean().map((has) => ({ kind: 'heartbeat' as const, has })),
+      fc.integer({ min: 0, max: 700_000 }).map((ms) => ({ kind: 'time' as const, ms })),
+      fc.constant({ kind: 'offer' as const }),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(event, { maxLength: 40 }),
+        fc.integer({ min: 1, max: 3 }),
+        (events, max_attempts) => {
+          const own = { ...policy, max_attempts };
+          let [m, now] = [fresh, T0];
+          for (const e of events) {
+            const before = m;
+            if (e.kind === 'report') m = apply(m, afterReport(m, report(e.status), own, now));
+            else if (e.kind === 'heartbeat') m = apply(m, afterHeartbeat(m, e.has, now));
+            else if (e.kind === 'time') m = apply(m, afterTime(m, own, (now += e.ms)));
+            else if (m.state === 'pending' && (m.attempt === 0 || isDue(m, now))) m = apply(m, offer(m, now));
+            if (isFinal(before.state)) expect(m).toEqual(before);
+            expect(m.attempt).toBeLessThanOrEqual(max_attempts);
+            expect(isFinal(m.state)).toBe(m.finished_at !== null);
+          }
+          // From wherever it is: enough time and offers end it.
+          for (let i = 0; i < 20 && !isFinal(m.state); i += 1) {
+            now += 700_000;
+            if (m.state === 'pending' && (m.attempt === 0 || isDue(m, now))) m = apply(m, offer(m, now));
+            m = apply(m, afterTime(m, own, (now += 700_000)));
+          }
+          expect(isFinal(m.state)).toBe(true);
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});

@@ -1,0 +1,84 @@
+import { env } from 'cloudflare:test';
+import { Hono } from 'hono';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { Env } from '../../durable-objects/env.ts';
+import { signDownload } from '../../protocol/download-link.ts';
+import type { AppEnv } from '../context.ts';
+import { downloads } from './routes.ts';
+
+const worker = env as unknown as Env;
+const DOWNLOAD_KEYS = JSON.stringify({ k: Buffer.alloc(32, 7).toString('base64') });
+const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
+let sha256: string;
+let link: string;
+
+const get = (headers: Record<string, string> = {}, method = 'GET', path = link) =>
+  new Hono<AppEnv>().route('/', downloads).request(path, { method, headers }, { ...worker, DOWNLOAD_KEYS });
+
+describe('a download', () => {
+  beforeAll(async () => {
+    sha256 = Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
+    await worker.FIRMWARE.put(`firmware/sha256/${sha256}`, bytes);
+    link = await signDownload(DOWNLOAD_KEYS, {
+      sha256,
+      filename: 'a.bin',
+      actor: 'user:x',
+      expires: Math.floor(Date.now() / 1000) + 60,
+    });
+  });
+
+  it('is the whole file with its digest as entity tag', async () => {
+    const response = await get();
+    expect(response.status).toBe(200);
+    expect(response.headers.get('ETag')).toBe(`"${sha256}"`);
+    expect(new Uint8Array(await response.arrayBuffer())).toEqual(bytes);
+  });
+
+  it('goes on from any byte', async () => {
+    const response = await get({ Range: 'bytes=990-', 'If-Range': `"${sha256}"` });
+    expect([response.status, response.headers.get('Content-Range')]).toEqual([206, 'bytes 990-999/1000']);
+    expect(new Uint8Array(await response.arrayBuffer())).toEqual(bytes.slice(990));
+  });
+
+  it.each([
+    ['bytes=1000-', 416, 'bytes */1000'],
+    ['bytes=5-1', 200, null],
+    ['bytes=0-1,4-5', 200, null],
+    ['lines=1-2', 200, null],
+    ['garbage', 200, null],
+    ['bytes=-1', 206, 'bytes 999-999/1000'],
+  ])('answers Range: %s by RFC 9110', async (range, status, contentRange) => {
+    const response = await get({ Range: range });
+    expect([response.status, response.headers.get('Content-Range')]).toEqual([status, contentRange]);
+    await response.arrayBuffer();
+  });
+
+  it('is sent whole when the file is not the one the device began with', async () => {
+    const response = await get({ Range: 'bytes=990-', 'If-Range': '"other"' });
+    expect(response.status).toBe(200);
+    await response.arrayBuffer();
+  });
+
+  it('is not sent again to whoever has it', async () => {
+    expect((await get({ 'If-None-Match': `"x", W/"${sha256}"` })).status).toBe(304);
+    const again = await get({ "If-None-Match": "not even quoted" });
+    expect([again.status, (await again.arrayBuffer()).byteLength]).toEqual([200, 1000]);
+  });
+
+  it('answers HEAD with the length and nothing else', async () => {
+    const response = await get({}, 'HEAD');
+    expect([response.status, response.headers.get('Content-Length'), await response.text()]).toEqual([
+      200,
+      '1000',
+      '',
+    ]);
+  });
+
+  it('is refused when the link was changed', async () => {
+    const response = await get({}, 'GET', link.replace('sub=user', 'sub=root'));
+    expect([response.status, response.headers.get('Content-Type')]).toEqual([
+      403,
+      'application/problem+json',
+    ]);
+  });
+});

@@ -1,0 +1,54 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { parseMessage } from './parse.ts';
+
+const heartbeat = { serial_no: 'D1', model: 'TX-100', current_firmware: 'v1.0.0', timestamp: 1_700_000_000 };
+const parse = (topic: string, payload: unknown) =>
+  parseMessage(topic, typeof payload === 'string' ? payload : JSON.stringify(payload), 1);
+
+describe('a device message', () => {
+  it('is taken with fields nobody knows yet', async () => {
+    const taken = await parse('devices/D1/heartbeat', { ...heartbeat, extra: { deep: [1] } });
+    expect(taken).toMatchObject({ message: { kind: 'heartbeat', serial_no: 'D1', heartbeat } });
+  });
+
+  it.each([
+    ['a payload that contradicts its topic', 'devices/D2/heartbeat', heartbeat, /contradicts/],
+    ['no JSON', 'devices/D1/heartbeat', '{"serial_no":', /not JSON/],
+    ['a missing field', 'devices/D1/heartbeat', { serial_no: 'D1' }, /model/],
+    [
+      'a status nobody knows',
+      'devices/D1/status',
+      { campaign_id: crypto.randomUUID(), status: 'dancing', timestamp: 1 },
+      /./,
+    ],
+    ["somebody else's topic", 'devices/D1/command', heartbeat, /topic/],
+    ['a payload that is too long', 'devices/D1/notify', `"${'x'.repeat(70_000)}"`, /longer/],
+  ])('is refused with a reason: %s', async (_what, topic, payload, reason) => {
+    const refused = await parse(topic, payload);
+    expect('reason' in refused && refused.reason).toMatch(reason);
+  });
+
+  it('tells the last will from a report', async () => {
+    expect(await parse('devices/D1/status', { status: 'offline' })).toMatchObject({
+      message: { kind: 'offline' },
+    });
+  });
+
+  it('is taken or refused, never an exception, whatever a hostile device sends', async () => {
+    const topic = fc.constantFrom(
+      'devices/D1/heartbeat',
+      'devices/D1/status',
+      'devices/D1/notify',
+      '#',
+      'devices/+/x',
+    );
+    const payload = fc.oneof(fc.string(), fc.json(), fc.constant('['.repeat(20_000)));
+    await fc.assert(
+      fc.asyncProperty(topic, payload, async (t, p) => {
+        const result = await parse(t, p);
+        expect('message' in result || result.reason.length > 0).toBe(true);
+      }),
+    );
+  });
+});
