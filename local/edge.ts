@@ -91,14 +91,17 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   if (workerd?.pid === undefined) throw new Error('workerd did not start');
   const terminator = await terminateTls(options.tls, Number(new URL(url).port));
   const address = terminator.address();
+  const exited = once(workerd, 'exit');
   return {
     url,
     tlsUrl: `https://localhost:${typeof address === 'object' && address !== null ? address.port : 0}`,
     workerdPid: workerd.pid,
-    died: once(workerd, 'exit').then(([code, signal]) => `workerd ended (${signal ?? code})`),
+    died: exited.then(([code, signal]) => `workerd ended (${signal ?? code})`),
     async close() {
       terminator.close();
       await miniflare.dispose();
+      // Reaped by us: whoever looks must not see a process that is gone.
+      await exited;
     },
   };
 }

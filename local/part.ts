@@ -2,6 +2,7 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
+import { finished as ended } from 'node:stream/promises';
 import { StartError } from './data.ts';
 
 export interface Part {
@@ -36,14 +37,18 @@ export function startPart(
   }
   const gone = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message));
-    child.once('close', (code, signal) => {
+    // Not 'close': it never comes once we have hung up on a child ourselves.
+    child.once('exit', async (code, signal) => {
+      await Promise.all([child.stdout, child.stderr].map((stream) => stream && ended(stream).catch(() => undefined)));
       log.end();
       resolve(lastLine(words) ?? (signal === null ? `exit code ${code}` : `killed by ${signal}`));
     });
   });
   const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
     if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-    child.kill(signal);
+    // Ours end when we hang up: libraries inside answer a signal with an end of their own.
+    if (child.connected) child.disconnect();
+    else child.kill(signal);
     const hurry = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
     await gone;
     clearTimeout(hurry);

@@ -1,0 +1,27 @@
+/** A published firmware, as CI makes one. */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ApiClient } from '../cli/api-client.ts';
+import { publish, upload } from '../cli/firmware.ts';
+import { openSigningKey } from '../cli/tuf-keys.ts';
+import type { Firmware } from '../protocol/api.ts';
+import type { Skylark } from './skylark.ts';
+
+export async function publishFirmware(
+  { facts }: Skylark,
+  version: string,
+  { model = 'TX-100', size = 200_000 } = {},
+): Promise<Firmware> {
+  const directory = mkdtempSync(join(tmpdir(), 'skylark-firmware-'));
+  try {
+    const file = join(directory, 'firmware.bin');
+    writeFileSync(file, randomBytes(size));
+    const api = new ApiClient(facts.url, facts.api_key);
+    const uploaded = await upload(api, file, { version, model, kind: 'firmware', release_notes: '' });
+    return await publish(api, uploaded, await openSigningKey(readFileSync(facts.release_key, 'utf8')));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
