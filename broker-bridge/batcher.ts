@@ -3,6 +3,7 @@
  * wait behind heartbeats; of the heartbeats of one device in a batch only the newest is sent. Pure but for time.
  */
 import { MAX_BATCH_MESSAGES, MAX_PAYLOAD_BYTES } from '../protocol/bridge.ts';
+import { heartbeat } from '../protocol/messages.ts';
 import { shardOf } from '../protocol/shards.ts';
 import { parseUpTopic } from '../protocol/topics.ts';
 import type { Held } from './ack-window.ts';
@@ -52,7 +53,7 @@ export class Batcher {
     };
     const place = lane === 'heartbeat' ? open.places.get(topic) : undefined;
     const older = place === undefined ? undefined : open.messages[place];
-    if (older !== undefined && place !== undefined) {
+    if (older !== undefined && place !== undefined && isHeartbeatOf(from?.serial_no, older.payload)) {
       message.held = [...older.held, held];
       open.messages[place] = message;
       open.characters += message.payload.length - older.payload.length;
@@ -77,6 +78,15 @@ export class Batcher {
   takeAll(lane: Lane): Batch[] {
     const keys = [...this.#open.keys()].filter((key) => key.endsWith(lane));
     return keys.flatMap((key) => this.take(Number.parseInt(key, 10), lane) ?? []);
+  }
+}
+
+/** Only what is understood can be superseded: the edge is to see, and keep, everything else. */
+function isHeartbeatOf(serialNo: string | undefined, payload: string): boolean {
+  try {
+    return heartbeat.safeParse(JSON.parse(payload)).data?.serial_no === serialNo;
+  } catch {
+    return false;
   }
 }
 

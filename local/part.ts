@@ -39,7 +39,9 @@ export function startPart(
     child.once('error', (error) => resolve(error.message));
     // Not 'close': it never comes once we have hung up on a child ourselves.
     child.once('exit', async (code, signal) => {
-      await Promise.all([child.stdout, child.stderr].map((stream) => stream && ended(stream).catch(() => undefined)));
+      await Promise.all(
+        [child.stdout, child.stderr].map((stream) => stream && ended(stream).catch(() => undefined)),
+      );
       log.end();
       resolve(lastLine(words) ?? (signal === null ? `exit code ${code}` : `killed by ${signal}`));
     });

@@ -1,6 +1,7 @@
 /** Devices: the fleet's ledger. Bulk writes change only rows that differ, so an unchanged device costs no WAL. */
 import { and, arrayOverlaps, asc, eq, gt, gte, inArray, isNull, lt, or, type SQL, sql } from 'drizzle-orm';
 import type { ChangeDevice, Device, DeviceStatus, Page, Paging, RegisterDevice } from '../protocol/api.ts';
+import { serialNo } from '../protocol/identifiers.ts';
 import type { Database } from './connection.ts';
 import { pageOf, readCursor } from './page.ts';
 import { devices } from './schema.ts';
@@ -69,6 +70,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** The device with this UUID or serial number. */
 export async function findDevice(db: Database, idOrSerial: string): Promise<DeviceRow | undefined> {
+  if (!serialNo.safeParse(idOrSerial).success) return undefined;
   const key = UUID.test(idOrSerial)
     ? or(eq(devices.id, idOrSerial), eq(devices.serialNo, idOrSerial))
     : eq(devices.serialNo, idOrSerial);

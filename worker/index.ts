@@ -1,5 +1,6 @@
 /** The Worker: every door, and the Durable Objects' classes. */
 import { OpenAPIHono } from '@hono/zod-openapi';
+import { NeonDbError } from '@neondatabase/serverless';
 import { HTTPException } from 'hono/http-exception';
 import type { Env } from '../durable-objects/env.ts';
 import { openCache } from '../store/cache.ts';
@@ -12,7 +13,7 @@ import { downloads } from './downloads/routes.ts';
 import { est } from './est/routes.ts';
 import { ingest } from './ingest/routes.ts';
 import { pages } from './pages/index.tsx';
-import { problem } from './problem.ts';
+import { ProblemError, problem } from './problem.ts';
 import { tuf } from './tuf/routes.ts';
 
 export { BrokerLink } from '../durable-objects/broker-link/broker-link.ts';
@@ -52,8 +53,11 @@ app.notFound((c) =>
     : problem(404, 'Not found', `Nothing answers ${c.req.method} here.`),
 );
 app.onError((error, c) => {
-  if (error instanceof HTTPException) return error.getResponse();
+  if (error instanceof ProblemError) return error.getResponse();
+  if (error instanceof HTTPException) return problem(error.status, 'Cannot be understood', error.message);
   if (error instanceof BadCursor) return problem(400, 'Bad cursor', error.message);
+  if (isDataException(error))
+    return problem(422, 'Invalid input', 'A value cannot be stored or compared as text.');
   const id = crypto.randomUUID();
   const where = `${c.req.method} ${new URL(c.req.url).pathname}`;
   console.error(
@@ -65,3 +69,9 @@ app.onError((error, c) => {
 export default {
   fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(request, env, ctx),
 } satisfies ExportedHandler<Env>;
+
+/** PostgreSQL's class 22: the input, not the database, is at fault (a NUL character, for instance). */
+function isDataException(error: unknown): boolean {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof NeonDbError && cause.code?.startsWith('22') === true;
+}

@@ -142,8 +142,11 @@ describe("a device's update", () => {
             const before = m;
             if (e.kind === 'report') m = apply(m, afterReport(m, report(e.status), own, now));
             else if (e.kind === 'heartbeat') m = apply(m, afterHeartbeat(m, e.has, now));
-            else if (e.kind === 'time') m = apply(m, afterTime(m, own, (now += e.ms)));
-            else if (m.state === 'pending' && (m.attempt === 0 || isDue(m, now))) m = apply(m, offer(m, now));
+            else if (e.kind === 'time') {
+              now += e.ms;
+              m = apply(m, afterTime(m, own, now));
+            } else if (m.state === 'pending' && (m.attempt === 0 || isDue(m, now)))
+              m = apply(m, offer(m, now));
             if (isFinal(before.state)) expect(m).toEqual(before);
             expect(m.attempt).toBeLessThanOrEqual(max_attempts);
             expect(isFinal(m.state)).toBe(m.finished_at !== null);
@@ -152,7 +155,8 @@ describe("a device's update", () => {
           for (let i = 0; i < 20 && !isFinal(m.state); i += 1) {
             now += 700_000;
             if (m.state === 'pending' && (m.attempt === 0 || isDue(m, now))) m = apply(m, offer(m, now));
-            m = apply(m, afterTime(m, own, (now += 700_000)));
+            now += 700_000;
+            m = apply(m, afterTime(m, own, now));
           }
           expect(isFinal(m.state)).toBe(true);
         },

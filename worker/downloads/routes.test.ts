@@ -61,7 +61,7 @@ describe('a download', () => {
 
   it('is not sent again to whoever has it', async () => {
     expect((await get({ 'If-None-Match': `"x", W/"${sha256}"` })).status).toBe(304);
-    const again = await get({ "If-None-Match": "not even quoted" });
+    const again = await get({ 'If-None-Match': 'not even quoted' });
     expect([again.status, (await again.arrayBuffer()).byteLength]).toEqual([200, 1000]);
   });
 

@@ -1,0 +1,201 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { call, type Skylark, startSkylark } from './skylark.ts';
+
+let sky: Skylark;
+const checksumOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+
+async function uploadForm(
+  fields: Record<string, string>,
+  bytes: Uint8Array<ArrayBuffer> = new Uint8Array(randomBytes(1000)),
+  name = 'a.bin',
+) {
+  const form = new FormData();
+  for (const [key, value] of Object.entries(fields)) form.set(key, value);
+  form.set('file', new File([bytes], name));
+  const response = await fetch(`${sky.facts.url}/api/v1/firmware`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+    body: form,
+  });
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+describe('the API', () => {
+  beforeAll(async () => {
+    sky = await startSkylark();
+  });
+  afterAll(() => sky.stop());
+
+  it('is healthy, and says so of its stores', async () => {
+    expect(await (await fetch(`${sky.facts.url}/health?deep=1`)).json()).toEqual({ status: 'ok' });
+    expect(await (await fetch(`${sky.facts.url}/api/v1/health`)).json()).toEqual({ status: 'ok' });
+  });
+
+  it('describes itself as OpenAPI 3.1', async () => {
+    const { body } = await sky.api('GET', '/openapi.json');
+    expect(body.openapi).toBe('3.1.0');
+    expect(Object.keys(body.paths as object)).toEqual(
+      expect.arrayContaining(['/devices', '/firmware/{id}/publish', '/campaigns/{id}/metrics']),
+    );
+  });
+
+  it.each(['/devices', '/firmware', '/campaigns', '/stats/devices', '/metrics', '/settings'])(
+    'lets nobody in at %s without a key',
+    async (path) => {
+      for (const key of ['', 'sky_000000000000_wrong', 'a.b.c']) {
+        const answer = await call(sky.facts.url, key, 'GET', path);
+        expect([answer.status, answer.type]).toEqual([401, 'application/problem+json']);
+      }
+    },
+  );
+
+  it('gives a token for a password, and counts wrong ones', async () => {
+    const { email, password } = sky.facts.admin;
+    const good = await call(sky.facts.url, '', 'POST', '/auth/token', { email, password });
+    expect(good.body).toMatchObject({ role: 'admin', expires_in: 3600 });
+    expect((await call(sky.facts.url, String(good.body.token), 'GET', '/devices')).status).toBe(200);
+    const statuses = [];
+    for (let i = 0; i < 12; i += 1) {
+      statuses.push(
+        (await call(sky.facts.url, '', 'POST', '/auth/token', { email: 'guess@x.example', password: 'x' }))
+          .status,
+      );
+    }
+    expect(statuses.slice(0, 10)).toEqual(Array(10).fill(401));
+    expect(statuses.slice(10)).toEqual([429, 429]);
+  });
+
+  it('names every wrong field', async () => {
+    const answer = await sky.api('POST', '/devices/register', { serial_no: 'a/b', model: '' });
+    expect([answer.status, answer.type]).toEqual([422, 'application/problem+json']);
+    expect((answer.body.errors as { field: string }[]).map((e) => e.field)).toEqual(['serial_no', 'model']);
+  });
+
+  it('reads lists page by page, filtered, in a stable order', async () => {
+    for (let i = 0; i < 7; i += 1) {
+      await sky.api('POST', '/devices/register', {
+        serial_no: `P-${i}`,
+        model: i % 2 === 0 ? 'EVEN' : 'ODD',
+        tags: ['t'],
+      });
+    }
+    const serials: string[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const path: string = `/devices?limit=3&q=P-&tag=t${cursor === '' ? '' : `&cursor=${cursor}`}`;
+      const { body } = await sky.api('GET', path);
+      serials.push(...(body.items as { serial_no: string }[]).map((d) => d.serial_no));
+      cursor = body.next_cursor as string | null;
+    }
+    expect(serials).toEqual(['P-0', 'P-1', 'P-2', 'P-3', 'P-4', 'P-5', 'P-6']);
+    expect(((await sky.api('GET', '/devices?model=ODD')).body.items as unknown[]).length).toBe(3);
+    expect((await sky.api('GET', '/devices?cursor=nonsense')).status).toBe(400);
+    expect((await sky.api('GET', '/devices?limit=1000')).status).toBe(422);
+  });
+
+  it('does a write once when it is sent twice with the same Idempotency-Key', async () => {
+    const key = { 'Idempotency-Key': randomUUID() };
+    const [first, second] = [
+      await sky.api('POST', '/devices/register', { serial_no: 'IDEM', model: 'M' }, key),
+      await sky.api('POST', '/devices/register', { serial_no: 'IDEM', model: 'M' }, key),
+    ];
+    expect([first.status, second.status]).toEqual([201, 201]);
+    expect(second.body).toEqual(first.body);
+    expect((await sky.api('POST', '/devices/register', { serial_no: 'OTHER', model: 'M' }, key)).status).toBe(
+      422,
+    );
+  });
+
+  it('finds a device by its UUID and by its serial number', async () => {
+    const { body } = await sky.api('POST', '/devices/register', { serial_no: 'BOTH', model: 'M' });
+    expect((await sky.api('GET', `/devices/${body.id}`)).body).toEqual(
+      (await sky.api('GET', '/devices/BOTH')).body,
+    );
+    expect((await sky.api('DELETE', '/devices/BOTH')).status).toBe(204);
+    expect((await sky.api('GET', `/devices/${body.id}`)).status).toBe(404);
+  });
+
+  it('keeps nothing of an upload that is not what it says', async () => {
+    const bytes = new Uint8Array(randomBytes(1000));
+    const named = { model: 'TX-9', version: 'v1.0.0' };
+    expect((await uploadForm({ ...named, checksum: `sha256:${'0'.repeat(64)}` }, bytes)).status).toBe(422);
+    expect((await uploadForm({ model: 'TX-9' }, bytes)).status).toBe(422);
+    expect((await uploadForm({ model: '../TX', version: 'v1' }, bytes)).status).toBe(422);
+    expect((await uploadForm(named, bytes, '../../etc/passwd')).status).toBeGreaterThanOrEqual(400);
+    expect((await uploadForm(named, new Uint8Array())).status).toBe(422);
+    expect((await sky.api('GET', '/firmware?model=TX-9')).body.items).toEqual([]);
+    const first = await uploadForm({ ...named, checksum: checksumOf(bytes) }, bytes);
+    expect([first.status, first.body.state, first.body.checksum]).toEqual([
+      201,
+      'uploaded',
+      checksumOf(bytes),
+    ]);
+    expect((await uploadForm(named, bytes)).body.id).toBe(first.body.id);
+    expect((await uploadForm(named)).status).toBe(409);
+  });
+
+  it('goes on with a broken upload, and refuses parts and sums that do not fit', async () => {
+    const bytes = new Uint8Array(randomBytes(9 * 1024 * 1024));
+    const begin = { model: 'TX-9', version: 'v2.0.0', checksum: checksumOf(bytes), size_bytes: bytes.length };
+    const { body: state } = await sky.api('POST', '/firmware/uploads', begin);
+    const put = (id: unknown, part: number, body: Uint8Array<ArrayBuffer>) =>
+      fetch(`${sky.facts.url}/api/v1/firmware/uploads/${id}/parts/${part}`, {
+        method: 'PUT',
+        headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+        body,
+      });
+    const size = Number(state.part_size);
+    expect((await put(state.id, 1, bytes.slice(0, size))).status).toBe(204);
+    expect((await put(state.id, 3, bytes.slice(0, 1))).status).toBe(422);
+    expect((await put(state.id, 2, bytes.slice(0, 5))).status).toBe(422);
+    expect((await sky.api('POST', `/firmware/uploads/${state.id}/complete`)).status).toBe(409);
+    const { body: again } = await sky.api('POST', '/firmware/uploads', begin);
+    expect([again.id, again.parts]).toEqual([state.id, [1]]);
+    expect((await put(state.id, 2, bytes.slice(size))).status).toBe(204);
+    expect((await sky.api('POST', `/firmware/uploads/${state.id}/complete`)).status).toBe(201);
+
+    const lie = { ...begin, version: 'v3.0.0', checksum: `sha256:${'1'.repeat(64)}`, size_bytes: 10 };
+    const { body: other } = await sky.api('POST', '/firmware/uploads', lie);
+    await put(other.id, 1, bytes.slice(0, 10));
+    const refused = await sky.api('POST', `/firmware/uploads/${other.id}/complete`);
+    expect([refused.status, refused.body.title]).toEqual([422, 'Checksum mismatch']);
+    expect((await sky.api('GET', '/firmware?version=v3.0.0')).body.items).toEqual([]);
+  });
+
+  it('lets no unsigned or wrongly signed firmware into a campaign', async () => {
+    const { body: uploaded } = await uploadForm({ model: 'TX-9', version: 'v4.0.0' });
+    const refused = await sky.api('POST', '/campaigns', { name: 'x', firmware_id: uploaded.id });
+    expect([refused.status, refused.body.title]).toEqual([409, 'Firmware not published']);
+    const bytes = await sky.api('POST', `/firmware/${uploaded.id}/publish`);
+    expect(bytes.status).toBe(200);
+    const forged = { signatures: [{ keyid: 'a'.repeat(64), sig: 'b'.repeat(128) }] };
+    expect((await sky.api('POST', `/firmware/${uploaded.id}/publish`, forged)).status).toBe(422);
+    expect((await sky.api('GET', `/firmware/${uploaded.id}`)).body.state).toBe('uploaded');
+  });
+
+  it('answers garbage with 4xx, never 5xx', async () => {
+    for (const path of [
+      '/devices/%00',
+      '/devices/%F0%9F',
+      '/firmware/not-a-uuid',
+      '/campaigns/123',
+      '/firmware/uploads/x/complete',
+      '/campaigns/00000000-0000-0000-0000-000000000000/metrics',
+    ]) {
+      const answer = await sky.api('GET', path);
+      expect([path, answer.status >= 400 && answer.status < 500]).toEqual([path, true]);
+    }
+    for (const body of ['{', '[]', '"x"', 'null']) {
+      const response = await fetch(`${sky.facts.url}/api/v1/campaigns`, {
+        method: 'POST',
+        body,
+        headers: { Authorization: `Bearer ${sky.facts.api_key}`, 'Content-Type': 'application/json' },
+      });
+      expect([
+        body,
+        response.status >= 400 && response.status < 500,
+        response.headers.get('Content-Type'),
+      ]).toEqual([body, true, 'application/problem+json']);
+    }
+  });
+});
