@@ -166,7 +166,7 @@ function targetWords({ target }: Campaign): string {
     list('tagged', target.tags),
     list('with serial number', target.serial_nos),
   ].filter((part) => part !== undefined);
-  return parts.length === 0 ? 'every device of the model' : parts.join(', ');
+  return parts.length === 0 ? 'every device of the model' : `devices ${parts.join(', ')}`;
 }
 
 const list = (word: string, items: readonly string[] | undefined): string | undefined =>
@@ -201,7 +201,7 @@ export const CampaignPage = ({
       </p>
     )}
     {c.status === 'active' || c.status === 'paused' ? (
-      <div hx-ws:connect={`/live/campaigns/${c.id}`} hx-swap="none" />
+      <div class="visually-hidden" hx-ws:connect={`/live/campaigns/${c.id}`} hx-swap="none" />
     ) : null}
     <CampaignLive {...view} />
     <section class="panel">
