@@ -27,7 +27,7 @@ export class Metadata {
     this.#trusted = join(config.state_dir, 'metadata');
   }
 
-  /** Answers the release counter of the image; pass it to {@link accept} once the image works. */
+  /** Answers the floor the release sets; pass it to {@link accept} once the image works. */
   async verify(metadataUrl: string, targetPath: string, imageFile: string): Promise<number> {
     const target = await this.#target(metadataUrl, targetPath);
     try {
@@ -38,7 +38,7 @@ export class Metadata {
     const custom = targetCustom.safeParse(target.custom);
     if (!custom.success)
       throw new UpdateFailure('signature_invalid', 'the release says nothing of its hardware');
-    const { hw, releaseCounter } = custom.data;
+    const { hw, releaseCounter, rollbackFloor } = custom.data;
     if (!hw.includes(this.#config.model)) {
       throw new UpdateFailure(
         'wrong_hardware',
@@ -48,7 +48,7 @@ export class Metadata {
     if (releaseCounter < this.#floor) {
       throw new UpdateFailure('downgrade_refused', `release ${releaseCounter} is older than ${this.#floor}`);
     }
-    return releaseCounter;
+    return rollbackFloor;
   }
 
   /** From now on nothing released before this is installed. */

@@ -19,7 +19,7 @@ const record = z.object({
   command: otaUpdate,
   phase: z.enum(['downloading', 'installing', 'rebooting']),
   from_version: z.string(),
-  release_counter: z.int().optional(),
+  rollback_floor: z.int().optional(),
 });
 export type UpdateRecord = z.infer<typeof record>;
 
@@ -124,9 +124,9 @@ export class Updater {
     report({ status: 'downloading', progress: 0 }, campaign_id);
     event('download_started', { version });
     await this.#download(begun);
-    const release_counter = await this.#metadata.verify(metadata_url, target, this.#image);
+    const rollback_floor = await this.#metadata.verify(metadata_url, target, this.#image);
     event('verified', { version });
-    this.#write({ ...begun, phase: 'installing', release_counter });
+    this.#write({ ...begun, phase: 'installing', rollback_floor });
     report({ status: 'installing' }, campaign_id);
     const slot = other(running);
     copyFileSync(this.#image, slots.imageFile(slot));
@@ -134,7 +134,7 @@ export class Updater {
     await this.#metadata.verify(metadata_url, target, slots.imageFile(slot));
     this.#host.signal.throwIfAborted();
     event('installed', { slot, version });
-    this.#write({ ...begun, phase: 'rebooting', release_counter });
+    this.#write({ ...begun, phase: 'rebooting', rollback_floor });
     slots.markInstalled(slot, version);
     rmSync(this.#image, { force: true });
     report({ status: 'rebooting' }, campaign_id);
@@ -203,7 +203,7 @@ export class Updater {
     if (sameVersion(this.version, command.version)) {
       if (await bootCheck(command.version)) {
         slots.commit(running);
-        if (current.release_counter !== undefined) this.#metadata.accept(current.release_counter);
+        if (current.rollback_floor !== undefined) this.#metadata.accept(current.rollback_floor);
         report({ status: 'completed', current_firmware: this.version }, command.campaign_id);
         removeFile(this.#file);
         event('committed', { version: command.version });

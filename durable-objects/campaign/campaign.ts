@@ -8,13 +8,14 @@ import type { CampaignMetrics, DeviceUpdate, UpdateState } from '../../protocol/
 import type { OtaUpdate } from '../../protocol/messages.ts';
 import { SHARD_COUNT, shardOf } from '../../protocol/shards.ts';
 import { commandTopic } from '../../protocol/topics.ts';
-import { compareVersions, sameVersion } from '../../protocol/version.ts';
 import { targetDevices } from '../../store/campaign-targets.ts';
-import { changeCampaign, writeMembers } from '../../store/campaigns.ts';
+import { changeCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import type { CampaignState, Definition } from './definition.ts';
+import { hasVersion, newMember } from './joining.ts';
+import { writeState, writeUnwritten } from './ledger.ts';
 import {
   afterHeartbeat,
   afterReport,
@@ -26,11 +27,12 @@ import {
   type Member,
   offer,
 } from './member.ts';
-import { emptyCounts, Members, type NewMember } from './members.ts';
+import { emptyCounts, Members } from './members.ts';
 import { metricsOf } from './metrics.ts';
 import { offerCommands } from './offers.ts';
 import { Pace } from './pace.ts';
 import { inFlight, judge, stageEnds, unfinished } from './stages.ts';
+import { takeBack } from './take-back.ts';
 import { Watchers } from './watchers.ts';
 
 const TICK_MS = 1000;
@@ -68,9 +70,26 @@ export class Campaign extends DurableObject<Env> {
     this.#state = ctx.storage.kv.get<CampaignState>('state');
   }
 
-  /** Begins: finds the members, opens the first stage. A campaign that began already stays as it is. */
+  /** Begins now, or at the policy's `start_at`. A campaign that began already stays as it is. */
   async start(definition: Definition): Promise<Outcome> {
     if (this.#state !== undefined) return refuse(`the campaign is ${this.#state.status}`);
+    const at = new Date(definition.policy.start_at ?? 0);
+    if (at.getTime() <= Date.now()) return this.#begin(definition);
+    this.ctx.storage.kv.put('scheduled', definition);
+    await this.ctx.storage.setAlarm(at.getTime());
+    const statusReason = `starts at ${at.toISOString()}`;
+    await changeCampaign(this.#db, definition.id, { status: 'scheduled', statusReason });
+    return { ok: true };
+  }
+
+  /** Forgets that it was to begin at some time. */
+  async unschedule(): Promise<void> {
+    this.ctx.storage.kv.delete('scheduled');
+    await this.ctx.storage.deleteAlarm();
+  }
+
+  /** Finds the members and opens the first stage. */
+  async #begin(definition: Definition): Promise<Outcome> {
     const now = Date.now();
     this.#members.create();
     for await (const page of targetDevices(this.#db, definition.firmware.model, definition.target)) {
@@ -96,6 +115,7 @@ export class Campaign extends DurableObject<Env> {
       errors: {},
       started_at: now,
       finished_at: null,
+      take_back_after: null,
       unwritten: true,
     });
     await this.#watchMembers();
@@ -130,7 +150,7 @@ export class Campaign extends DurableObject<Env> {
     if (status !== 'active' && status !== 'paused') return refuse(this.#cannot('cancel', 'active or paused'));
     this.#enter('cancelled', reason);
     await this.#holdBack();
-    this.#skipWaiting();
+    this.#skipWaiting('cancelled', 'the campaign was cancelled');
     await this.#tickSoon(0);
     return { ok: true };
   }
@@ -215,6 +235,8 @@ export class Campaign extends DurableObject<Env> {
   }
 
   override async alarm(): Promise<void> {
+    const scheduled = this.ctx.storage.kv.get<Definition>('scheduled');
+    if (scheduled !== undefined) await this.#beginScheduled(scheduled);
     const before = this.#ticking;
     this.#ticking = before.then(() => this.#tick());
     try {
@@ -223,6 +245,15 @@ export class Campaign extends DurableObject<Env> {
       this.#ticking = Promise.resolve();
       await this.#tickSoon(TICK_MS);
     }
+  }
+
+  async #beginScheduled(definition: Definition): Promise<void> {
+    const outcome = await this.#begin(definition);
+    if (!outcome.ok) {
+      const change = { status: 'cancelled', statusReason: outcome.problem, finishedAt: new Date() } as const;
+      await changeCampaign(this.#db, definition.id, change);
+    }
+    this.ctx.storage.kv.delete('scheduled');
   }
 
   async #tick(): Promise<void> {
@@ -235,6 +266,7 @@ export class Campaign extends DurableObject<Env> {
     if (state.status === 'active') this.#passGates(state, now);
     this.#keep(state);
     if (state.status === 'active') await this.#offerNext(state, now);
+    await this.#takeBack(state);
     await this.#write();
     this.#watchers.tell(() => this.#snapshot(state));
   }
@@ -254,7 +286,7 @@ export class Campaign extends DurableObject<Env> {
       state.reason = verdict.kind === 'pass' ? null : verdict.reason;
       if (verdict.kind === 'wait') return;
       if (verdict.kind === 'stop') {
-        this.#enter('paused', verdict.reason);
+        this.#stop(state, verdict.reason, now);
         return;
       }
       if (state.stage === policy.stages.length - 1) {
@@ -266,6 +298,31 @@ export class Campaign extends DurableObject<Env> {
       state.accepted_failures = 0;
       state.unwritten = true;
     }
+  }
+
+  /** The gate has stopped the campaign: it pauses, or ends and takes back who completed it. */
+  #stop(state: CampaignState, reason: string, now: number): void {
+    if (state.definition.policy.on_failure === 'pause') {
+      this.#enter('paused', reason);
+      return;
+    }
+    state.finished_at = now;
+    state.take_back_after = 0;
+    this.#enter('rolled_back', reason);
+    this.#skipWaiting('rolled_back', 'the campaign was rolled back');
+  }
+
+  /** Takes back who has completed by now, and at the end whoever completed after that. */
+  async #takeBack(state: CampaignState): Promise<void> {
+    const after = state.take_back_after;
+    if (after === null || (after > 0 && this.#inFlight(state) > 0)) return;
+    await this.env.BROKER_LINK.getByName('main').withdraw(state.definition.id);
+    const now = Date.now();
+    const completed = this.#members.completedAfter(after);
+    state.take_back_after = this.#inFlight(state) > 0 ? now : null;
+    this.#keep(state);
+    const problems = await takeBack(this.env, this.#db, state.definition, completed);
+    if (problems.length > 0) this.#enter(state.status, [state.reason, ...problems].join('; '));
   }
 
   /** The last stage has passed: it is over when every member has ended. */
@@ -353,15 +410,11 @@ export class Campaign extends DurableObject<Env> {
     await this.#tickSoon(0);
   }
 
-  #skipWaiting(): void {
+  #skipWaiting(error: string, detail: string): void {
     const state = this.#state;
     if (state === undefined) return;
     const now = Date.now();
-    const skipped = {
-      state: 'skipped' as UpdateState,
-      error: 'cancelled',
-      detail: 'the campaign was cancelled',
-    };
+    const skipped = { state: 'skipped' as UpdateState, error, detail };
     for (let left = this.#members.waiting(BATCH); left.length > 0; left = this.#members.waiting(BATCH)) {
       for (const member of left)
         this.#move(state, member, { ...skipped, finished_at: now, next_at: null }, now);
@@ -373,43 +426,18 @@ export class Campaign extends DurableObject<Env> {
   async #write(): Promise<void> {
     const state = this.#state;
     if (state === undefined) return;
-    const { id, firmware } = state.definition;
-    let wrote = state.unwritten;
-    for (let left = this.#members.unwritten(BATCH); left.length > 0; left = this.#members.unwritten(BATCH)) {
-      await writeMembers(
-        this.#db,
-        id,
-        firmware.version,
-        left.map((m) => ({
-          ...m,
-          status: m.state,
-          target_version: m.attempt > 0 && !isFinal(m.state) ? firmware.version : null,
-        })),
-      );
-      this.#members.markWritten(left);
-      wrote = true;
-    }
-    if (wrote) await this.#writeCampaign();
+    const wrote = await writeUnwritten(this.#db, this.#members, state);
+    if (wrote || state.unwritten) await this.#writeCampaign();
     if (state.finished_at !== null && this.#inFlight(state) === 0) {
-      await this.#eachShard((shard) => shard.unwatch(id));
+      await this.#eachShard((shard) => shard.unwatch(state.definition.id));
     }
   }
 
   async #writeCampaign(): Promise<void> {
     const state = this.#state;
     if (state === undefined) return;
-    state.unwritten = false;
     try {
-      await changeCampaign(this.#db, state.definition.id, {
-        status: state.status,
-        statusReason: state.reason,
-        metrics: metricsOf(state),
-        startedAt: new Date(state.started_at),
-        finishedAt: state.finished_at === null ? null : new Date(state.finished_at),
-      });
-    } catch (error) {
-      state.unwritten = true;
-      throw error;
+      await writeState(this.#db, state);
     } finally {
       this.#keep(state);
     }
@@ -443,6 +471,7 @@ export class Campaign extends DurableObject<Env> {
     const busy =
       state.status === 'active' ||
       state.unwritten ||
+      state.take_back_after !== null ||
       this.#inFlight(state) > 0 ||
       this.#members.unwritten(1).length > 0;
     if (!busy) return;
@@ -496,32 +525,3 @@ export class Campaign extends DurableObject<Env> {
 
 const refuse = (problem: string): Outcome => ({ ok: false, problem });
 const isFailure = (state: UpdateState): boolean => state === 'failed' || state === 'rollback';
-
-function hasVersion({ firmware }: Definition, heard: Heard): boolean {
-  return firmware.kind === 'app'
-    ? Object.values(heard.apps).some((version) => sameVersion(version, firmware.version))
-    : sameVersion(heard.current_firmware, firmware.version);
-}
-
-function newMember(
-  { firmware }: Definition,
-  device: { id: string; serial_no: string; current_firmware: string | null },
-): NewMember {
-  const { current_firmware: from } = device;
-  const has = firmware.kind === 'firmware' && from !== null && sameVersion(from, firmware.version);
-  const tooOld =
-    firmware.min_version !== null && (from === null || compareVersions(from, firmware.min_version) < 0);
-  return {
-    serial_no: device.serial_no,
-    device_id: device.id,
-    from_version: from,
-    skip: has
-      ? { error: 'has_version', detail: 'the device has this version already' }
-      : tooOld
-        ? {
-            error: 'below_min_version',
-            detail: `needs at least ${firmware.min_version}, has ${from ?? 'nothing known'}`,
-          }
-        : null,
-  };
-}

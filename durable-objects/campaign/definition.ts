@@ -36,6 +36,8 @@ export interface CampaignState {
   errors: Record<string, number>;
   started_at: number;
   finished_at: number | null;
+  /** Members completed after this moment are still to be taken back; null where nothing is to be. */
+  take_back_after: number | null;
   /** The ledger's row of the campaign is older than this. */
   unwritten: boolean;
 }

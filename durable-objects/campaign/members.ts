@@ -133,6 +133,13 @@ export class Members {
       .toArray();
   }
 
+  /** Members that completed after a moment (Unix milliseconds). */
+  completedAfter(at: number): Member[] {
+    return this.#sql
+      .exec<Row>(`SELECT ${COLUMNS} FROM members WHERE state = 'completed' AND finished_at > ?`, at)
+      .toArray();
+  }
+
   /** The latest changed members, for the live view. */
   latest(limit: number): Member[] {
     return this.#sql

@@ -71,7 +71,7 @@ async function perform(
   const campaign = objectOf(c, found.row.id);
   switch (action) {
     case 'start':
-      if (found.row.status !== 'draft' && found.row.status !== 'scheduled') {
+      if (found.row.status !== 'draft') {
         return { ok: false, problem: `the campaign is ${found.row.status}` };
       }
       return campaign.start(definitionOf(found));
@@ -80,7 +80,10 @@ async function perform(
     case 'resume':
       return campaign.resume();
     case 'cancel':
-      if ((await campaign.look()) === null) return cancelDraft(c, found.row, reason);
+      if ((await campaign.look()) === null) {
+        await campaign.unschedule();
+        return cancelDraft(c, found.row, reason);
+      }
       return campaign.cancel(reason);
   }
 }
@@ -150,6 +153,7 @@ function plannedMetrics(found: CampaignAndFirmware): CampaignMetrics {
     errors: {},
     started_at: 0,
     finished_at: null,
+    take_back_after: null,
     unwritten: false,
   });
   const stages = metrics.stages.map((stage) => ({ ...stage, state: 'waiting' as const }));
