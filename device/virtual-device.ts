@@ -4,8 +4,8 @@ import { Agent, type AgentEvent } from './agent.ts';
 import type { DeviceConfiguration } from './configuration.ts';
 
 export const faults = z.object({
-  /** This version does not pass its boot check. */
-  fail_boot_of: z.string().optional(),
+  /** These versions do not pass their boot check. */
+  fail_boot_of: z.array(z.string()).optional(),
   /** The connection is cut once when this share (0 to 1) of a download is there. */
   drop_download_at: z.number().min(0).max(1).optional(),
 });
@@ -40,7 +40,7 @@ export class VirtualDevice {
       config: this.#config,
       event: this.#event,
       hardware: {
-        bootCheck: async (version) => this.#faults.fail_boot_of !== version,
+        bootCheck: async (version) => this.#faults.fail_boot_of?.includes(version) !== true,
         reboot: () => this.#reboot(),
         disturb: (bytes, total) => this.#disturb(bytes, total),
       },

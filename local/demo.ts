@@ -195,7 +195,7 @@ async function main(): Promise<number> {
       data: join(directory, 'data'),
       fresh: false,
       progress: (line) => say(`  ${line}`),
-      faults: { [cut]: { drop_download_at: 0.5 }, [broken]: { fail_boot_of: NEW } },
+      faults: { [cut]: { drop_download_at: 0.5 }, [broken]: { fail_boot_of: [NEW] } },
     });
     say(`  sign in: ${platform.facts.url}  ${platform.facts.admin.email}  ${platform.facts.admin.password}`);
     const ok = await play(platform, directory);

@@ -2,6 +2,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { virtualSerial } from '../device/fleet.ts';
 import type { CampaignMetrics } from '../protocol/api.ts';
+import { hash32 } from '../protocol/shards.ts';
 import { publishFirmware } from './publish.ts';
 import { eventually, type Skylark, startSkylark } from './skylark.ts';
 
@@ -10,7 +11,9 @@ const serials = Array.from({ length: 6 }, (_, i) => virtualSerial(i + 1));
 describe('a campaign on real devices', () => {
   let sky: Skylark;
   beforeAll(async () => {
-    const faults = Object.fromEntries(serials.map((serial) => [serial, { fail_boot_of: 'v9.0.0-bad' }]));
+    // The canary, and every stage, is a run of the devices in the order of their hashes.
+    const [canary = ''] = [...serials].sort((a, b) => hash32(a) - hash32(b));
+    const faults = { [canary]: { fail_boot_of: ['v9.0.0-bad', 'v9.0.0-half'] } };
     sky = await startSkylark({ devices: serials.length, faults });
   });
   afterAll(() => sky.stop());
@@ -110,6 +113,49 @@ describe('a campaign on real devices', () => {
     for (const action of ['start', 'pause', 'resume', 'cancel']) {
       expect((await sky.api('POST', `/campaigns/${items[0]?.id}/${action}`)).status).toBe(409);
     }
+  });
+
+  it('takes back who has completed, when it is to roll back on failure', async () => {
+    // All of them run v1.2.0 now; the version that does not boot is released once more, for whoever boots it.
+    const bad = await publishFirmware(sky, 'v9.0.0-half');
+    const id = await create(bad.id, {
+      stages: [
+        { name: 'first', percentage: 50, success_threshold: 50 },
+        { name: 'rest', percentage: 100 },
+      ],
+      failure_threshold: 20,
+      on_failure: 'rollback',
+    });
+    await sky.api('POST', `/campaigns/${id}/start`);
+    const over = await becomes(id, 'rolled_back');
+    expect(over.status_reason).toMatch(/stopped: \d of 3 failed/);
+    await eventually(
+      'every device to be back',
+      async () => [...(await versions()).values()].every((v) => v === 'v1.2.0'),
+      60_000,
+    );
+    const { items } = (await sky.api('GET', '/campaigns')).body as {
+      items: { name: string; id: string; status: string }[];
+    };
+    const back = items.find((c) => c.name === 'test: back to v1.2.0');
+    expect(back).toBeDefined();
+    await becomes(back?.id ?? '', 'completed');
+    expect((await metrics(id)).counts).toMatchObject({ completed: 2, rollback: 1, skipped: 3 });
+  });
+
+  it('starts at its time, and not when it was cancelled before', async () => {
+    const { items } = (await sky.api('GET', '/firmware?version=v9.0.0-bad')).body as {
+      items: { id: string }[];
+    };
+    const soon = await create(items[0]?.id ?? '', { start_at: new Date(Date.now() + 1500).toISOString() });
+    expect((await sky.api('POST', `/campaigns/${soon}/start`)).body.status).toBe('scheduled');
+    await becomes(soon, 'paused');
+    const later = await create(items[0]?.id ?? '', {
+      start_at: new Date(Date.now() + 3_600_000).toISOString(),
+    });
+    await sky.api('POST', `/campaigns/${later}/start`);
+    expect((await sky.api('POST', `/campaigns/${later}/cancel`)).body.status).toBe('cancelled');
+    expect((await sky.api('POST', `/campaigns/${later}/start`)).status).toBe(409);
   });
 
   it('tells watchers how it stands, then every change', async () => {
