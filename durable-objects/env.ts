@@ -3,6 +3,7 @@ import type { BrokerLink } from './broker-link/broker-link.ts';
 import type { Campaign } from './campaign/campaign.ts';
 import type { Coordinator } from './coordinator.ts';
 import type { FleetShard } from './fleet-shard/fleet-shard.ts';
+import type { FleetStream } from './fleet-stream.ts';
 import type { Releases } from './releases/releases.ts';
 
 export interface Env {
@@ -32,5 +33,6 @@ export interface Env {
   FLEET_SHARD: DurableObjectNamespace<FleetShard>;
   BROKER_LINK: DurableObjectNamespace<BrokerLink>;
   COORDINATOR: DurableObjectNamespace<Coordinator>;
+  FLEET_STREAM: DurableObjectNamespace<FleetStream>;
   RELEASES: DurableObjectNamespace<Releases>;
 }

@@ -1,4 +1,5 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { WebSocket } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { call, type Skylark, startSkylark } from './skylark.ts';
 
@@ -171,6 +172,22 @@ describe('the API', () => {
     const forged = { signatures: [{ keyid: 'a'.repeat(64), sig: 'b'.repeat(128) }] };
     expect((await sky.api('POST', `/firmware/${uploaded.id}/publish`, forged)).status).toBe(422);
     expect((await sky.api('GET', `/firmware/${uploaded.id}`)).body.state).toBe('uploaded');
+  });
+
+  it('streams the fleet and a device, the first event a snapshot', async () => {
+    await sky.api('POST', '/devices/register', { serial_no: 'WATCHED', model: 'M' });
+    for (const path of ['/api/v1/stream/fleet', '/stream/devices/WATCHED']) {
+      const socket = new WebSocket(sky.facts.url.replace('http', 'ws') + path, {
+        headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+      });
+      const first = await new Promise<{ type: string }>((resolve, reject) => {
+        socket.addEventListener('error', () => reject(new Error(`${path} failed`)));
+        socket.addEventListener('message', ({ data }) => resolve(JSON.parse(String(data))), { once: true });
+      });
+      expect(first.type).toBe('snapshot');
+      socket.close();
+    }
+    expect((await sky.api('GET', '/stream/fleet')).status).toBe(426);
   });
 
   it('answers garbage with 4xx, never 5xx', async () => {

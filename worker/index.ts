@@ -20,6 +20,7 @@ export { BrokerLink } from '../durable-objects/broker-link/broker-link.ts';
 export { Campaign } from '../durable-objects/campaign/campaign.ts';
 export { Coordinator } from '../durable-objects/coordinator.ts';
 export { FleetShard } from '../durable-objects/fleet-shard/fleet-shard.ts';
+export { FleetStream } from '../durable-objects/fleet-stream.ts';
 export { Releases } from '../durable-objects/releases/releases.ts';
 
 const app = new OpenAPIHono<AppEnv>();
@@ -33,11 +34,19 @@ app.use(async (c, next) => {
 });
 app.route('/api/v1', api);
 // What monitors and devices try first, also without the prefix.
-const SHORT = ['/health', '/metrics', '/openapi.json', '/updates/check', '/status', '/validation'];
+const SHORT = [
+  '/health',
+  '/metrics',
+  '/openapi.json',
+  '/updates/check',
+  '/status',
+  '/validation',
+  '/stream/*',
+];
 for (const path of SHORT) {
   app.all(path, (c) => {
     const url = new URL(c.req.url);
-    url.pathname = `/api/v1${path}`;
+    url.pathname = `/api/v1${url.pathname}`;
     return app.fetch(new Request(url, c.req.raw), c.env, c.executionCtx);
   });
 }

@@ -39,8 +39,23 @@ export class FleetShard extends DurableObject<Env> {
     const taken = messages.filter((_, index) => !refused.has(index));
     await this.#recordEvents(taken);
     await this.#tellCampaigns(taken);
+    this.#tellWatchers(taken);
     await this.#keepSweeping();
     return refusals;
+  }
+
+  /** Takes the WebSocket of somebody who watches one device (`/stream/devices/{serial_no}`). */
+  override async fetch(request: Request): Promise<Response> {
+    const serial = new URL(request.url).pathname.split('/').at(-1) ?? '';
+    await this.#load([serial]);
+    const { 0: client, 1: server } = new WebSocketPair();
+    this.ctx.acceptWebSocket(server, [serial]);
+    server.send(JSON.stringify({ type: 'snapshot', ...this.#view(serial) }));
+    return new Response(null, { status: 101, webSocket: client });
+  }
+
+  override webSocketMessage(): void {
+    // Watchers only listen.
   }
 
   /** What is known of these devices right now, to the second. */
@@ -155,6 +170,8 @@ export class FleetShard extends DurableObject<Env> {
     for (const [serial, known] of devices) {
       known.online = false;
       this.#noteOnline(serial, false);
+      const text = JSON.stringify({ type: 'update', ...this.#view(serial) });
+      for (const socket of this.ctx.getWebSockets(serial)) socket.send(text);
     }
   }
 
@@ -201,6 +218,26 @@ export class FleetShard extends DurableObject<Env> {
     const campaign = (id: string) => this.env.CAMPAIGN.getByName(id);
     await Promise.all([...reported].map(([id, items]) => campaign(id).report(items)));
     await Promise.all([...heard].map(([id, items]) => campaign(id).hear(items)));
+  }
+
+  /** Every message of a device that somebody watches, with how it stands after it. */
+  #tellWatchers(messages: readonly DeviceMessage[]): void {
+    if (this.ctx.getWebSockets().length === 0) return;
+    for (const { serial_no, received_at: _at, digest: _digest, ...said } of messages) {
+      const text = JSON.stringify({ type: 'update', ...this.#view(serial_no), message: said });
+      for (const socket of this.ctx.getWebSockets(serial_no)) socket.send(text);
+    }
+  }
+
+  #view(serialNo: string) {
+    const known = this.#presence.get(serialNo);
+    return {
+      serial_no: serialNo,
+      status: known?.online === true ? 'online' : 'offline',
+      current_firmware: known?.current_firmware ?? null,
+      last_seen:
+        known === undefined || known.last_seen === 0 ? null : new Date(known.last_seen).toISOString(),
+    };
   }
 
   async #load(serialNos: readonly string[]): Promise<void> {

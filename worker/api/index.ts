@@ -8,11 +8,13 @@ import { firmware } from './firmware.ts';
 import { idempotent } from './idempotency.ts';
 import { router } from './route.ts';
 import { stats } from './stats.ts';
+import { streams } from './streams.ts';
 import { system } from './system.ts';
 
 export const api = router();
 api.use(idempotent);
-for (const part of [auth, devices, firmware, campaigns, stats, system, deviceFacing]) api.route('/', part);
+for (const part of [auth, devices, firmware, campaigns, stats, system, streams, deviceFacing])
+  api.route('/', part);
 api.route('/', tufAdministration);
 
 api.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {

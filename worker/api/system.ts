@@ -1,4 +1,4 @@
-/** Health, metrics, settings, rejected messages, live streams. */
+/** Health, metrics, settings, rejected messages. */
 import { z } from '@hono/zod-openapi';
 import { sql } from 'drizzle-orm';
 import { settings } from '../../durable-objects/coordinator.ts';
@@ -8,8 +8,7 @@ import { listRejected } from '../../store/rejected-messages.ts';
 import { requires } from '../auth/principal.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
-import { theCampaign } from './lookup.ts';
-import { body, json, route, router, uuidParam } from './route.ts';
+import { body, json, route, router } from './route.ts';
 import { deviceStats } from './stats.ts';
 
 const health = z.object({ status: z.enum(['ok', 'down']), down: z.array(z.string()).optional() });
@@ -89,21 +88,6 @@ export const system = router()
     async (c) => {
       const items = await listRejected(c.var.db, 200);
       return c.json({ items: items.map((m) => ({ ...m, at: m.at.toISOString() })) }, 200);
-    },
-  )
-  .openapi(
-    route({
-      method: 'get',
-      path: '/stream/campaigns/{id}',
-      tags: ['streams'],
-      summary: 'WebSocket: how the campaign stands, then every change, as JSON',
-      middleware: [requires('read')] as const,
-      request: { params: uuidParam },
-      responses: { 101: { description: 'Switching to WebSocket' } },
-    }),
-    async (c) => {
-      const { row } = await theCampaign(c, c.req.valid('param').id);
-      return c.env.CAMPAIGN.getByName(row.id).fetch(c.req.raw);
     },
   );
 
