@@ -1,5 +1,7 @@
 /** The whole product on one machine: starts the parts in order, watches them, stops them in reverse. */
-import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { initRepository, type Repository } from '../cli/tuf-keys.ts';
@@ -94,6 +96,7 @@ async function startParts(
   };
   const authority = await openAuthority(data.keys);
   const repository = await initRepository(data.keys);
+  const caFile = trustedByDevices(data, authority);
 
   const databaseUrl = await given('DATABASE_URL', say, async () => {
     const { part, url } = await startPostgres(data);
@@ -169,7 +172,7 @@ async function startParts(
           server_url: tlsUrl,
           api_key: secrets.api_key,
           mqtt_url: mqttUrl,
-          ca_file: authority.ca.certFile,
+          ca_file: caFile,
           tuf_root_file: repository.rootFile,
           heartbeat_interval_s: HEARTBEAT_S,
           faults: options.faults ?? {},
@@ -192,7 +195,7 @@ async function startParts(
       https_url: tlsUrl,
       admin: { email: secrets.admin_email, password: secrets.admin_password },
       api_key: secrets.api_key,
-      mqtt: { url: mqttUrl, ca_file: authority.ca.certFile },
+      mqtt: { url: mqttUrl, ca_file: caFile },
       database_url: databaseUrl,
       bridge_token: secrets.bridge_token,
       release_key: repository.keyFiles.release,
@@ -213,8 +216,44 @@ async function given(
   const url = process.env[variable];
   if (url === undefined || url === '') return start();
   if (!URL.canParse(url)) throw new StartError(`${variable} is not a URL`);
+  await mustAnswer(variable, new URL(url));
   say(`${variable} is set: using ${new URL(url).host}`);
   return url;
+}
+
+const PORTS: Record<string, number> = {
+  'postgres:': 5432,
+  'postgresql:': 5432,
+  'redis:': 6379,
+  'rediss:': 6379,
+  'mqtt:': 1883,
+  'mqtts:': 8883,
+};
+const ANSWER_MS = 10_000;
+
+/** A real part that is not there is said at once, and not found out later. */
+async function mustAnswer(variable: string, { protocol, hostname, port }: URL): Promise<void> {
+  const socket = connect(
+    port === '' ? (PORTS[protocol] ?? 0) : Number(port),
+    hostname.replace(/^\[|\]$/g, ''),
+  );
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.timeout(ANSWER_MS) });
+  } catch (error) {
+    throw new StartError(`${variable}: nothing answers at ${hostname}:${port} (${reason(error)})`);
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** What devices trust: our own CA for the edge, and with a broker of your own the CA of that. */
+function trustedByDevices(data: DataDirectory, authority: Authority): string {
+  const own = process.env.MQTT_URL === undefined ? undefined : process.env.MQTT_CA_FILE;
+  if (own === undefined) return authority.ca.certFile;
+  if (!existsSync(own)) throw new StartError(`MQTT_CA_FILE: there is no file ${own}`);
+  const file = join(data.keys, 'trusted-by-devices.pem');
+  writeFileSync(file, `${authority.ca.cert}\n${readFileSync(own, 'utf8')}`);
+  return file;
 }
 
 /** To the embedded broker by certificate; to one of your own by whatever its variables say. */
