@@ -4,18 +4,19 @@
  * ledger in Postgres follows within a tick.
  */
 import { DurableObject } from 'cloudflare:workers';
-import type { CampaignMetrics, DeviceUpdate, UpdateState } from '../../protocol/api.ts';
+import type { DeviceUpdate, UpdateState } from '../../protocol/api.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
-import { SHARD_COUNT, shardOf } from '../../protocol/shards.ts';
+import { hash32 } from '../../protocol/shards.ts';
 import { commandTopic } from '../../protocol/topics.ts';
-import { targetDevices } from '../../store/campaign-targets.ts';
 import { changeCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import type { CampaignState, Definition } from './definition.ts';
-import { hasVersion, newMember } from './joining.ts';
+import { unwatchFleet, watchFleet } from './fleet-watch.ts';
+import { hasVersion } from './joining.ts';
 import { writeState, writeUnwritten } from './ledger.ts';
+import { materialise } from './materialise.ts';
 import {
   afterHeartbeat,
   afterReport,
@@ -23,15 +24,14 @@ import {
   type Change,
   isDue,
   isFinal,
-  isStarted,
   type Member,
   offer,
 } from './member.ts';
 import { emptyCounts, Members } from './members.ts';
-import { metricsOf } from './metrics.ts';
 import { offerCommands } from './offers.ts';
 import { Pace } from './pace.ts';
-import { inFlight, judge, stageEnds, unfinished } from './stages.ts';
+import { type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
+import { inFlight, judge, unfinished } from './stages.ts';
 import { takeBack } from './take-back.ts';
 import { Watchers } from './watchers.ts';
 
@@ -41,16 +41,6 @@ const BATCH = 1000;
 
 /** What an operator's command led to. */
 export type Outcome = { ok: true } | { ok: false; problem: string };
-
-export interface Snapshot {
-  status: CampaignState['status'];
-  reason: string | null;
-  metrics: CampaignMetrics;
-  started_at: number;
-  finished_at: number | null;
-  /** The latest changed members. */
-  latest: DeviceUpdate[];
-}
 
 export class Campaign extends DurableObject<Env> {
   readonly #db: Database;
@@ -90,35 +80,12 @@ export class Campaign extends DurableObject<Env> {
 
   /** Finds the members and opens the first stage. */
   async #begin(definition: Definition): Promise<Outcome> {
-    const now = Date.now();
-    this.#members.create();
-    for await (const page of targetDevices(this.#db, definition.firmware.model, definition.target)) {
-      this.#members.add(
-        page.map((device) => newMember(definition, device)),
-        now,
-      );
-    }
-    const { stages } = definition.policy;
-    const eligible = this.#members.count(1)[0]?.pending ?? 0;
-    if (eligible === 0)
+    const state = await materialise(this.#db, this.#members, definition, Date.now());
+    if (state === undefined) {
       return refuse('no device needs this firmware: nothing matches the target, or all have it');
-    this.#members.deal(stageEnds(eligible, stages));
-    this.#keep({
-      definition,
-      status: 'active',
-      reason: null,
-      stage: 0,
-      stage_opened_at: now,
-      accepted_failures: 0,
-      cursor: { h: -1, serial_no: '' },
-      counts: this.#members.count(stages.length),
-      errors: {},
-      started_at: now,
-      finished_at: null,
-      take_back_after: null,
-      unwritten: true,
-    });
-    await this.#watchMembers();
+    }
+    this.#keep(state);
+    await watchFleet(this.env, definition.id, this.#members);
     await this.#writeCampaign();
     await this.#tickSoon(0);
     return { ok: true };
@@ -219,7 +186,7 @@ export class Campaign extends DurableObject<Env> {
   async member(serialNo: string): Promise<DeviceUpdate | null> {
     if (this.#state === undefined) return null;
     const member = this.#members.get(serialNo);
-    return member === undefined ? null : this.#updateOf(this.#state.definition, member);
+    return member === undefined ? null : updateOf(this.#state.definition, member, this.#progress);
   }
 
   /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html`). */
@@ -347,6 +314,10 @@ export class Campaign extends DurableObject<Env> {
     const due = this.#members.open().filter((m) => m.stage <= state.stage && isDue(m, now));
     const candidates = [...due, ...this.#members.untouched(state.cursor, state.stage, room)].slice(0, room);
     const chosen = candidates.slice(0, this.#pace.take(now, policy.rate_per_minute, candidates.length));
+    const furthest = chosen.findLast((member) => member.attempt === 0);
+    if (furthest !== undefined) {
+      state.cursor = { h: hash32(furthest.serial_no), serial_no: furthest.serial_no };
+    }
     const offered = chosen.map((member) => this.#move(state, member, offer(member, now), now));
     this.#keep(state);
     const made = await offerCommands(this.env, state.definition, offered);
@@ -429,7 +400,7 @@ export class Campaign extends DurableObject<Env> {
     const wrote = await writeUnwritten(this.#db, this.#members, state);
     if (wrote || state.unwritten) await this.#writeCampaign();
     if (state.finished_at !== null && this.#inFlight(state) === 0) {
-      await this.#eachShard((shard) => shard.unwatch(state.definition.id));
+      await unwatchFleet(this.env, state.definition.id);
     }
   }
 
@@ -441,27 +412,6 @@ export class Campaign extends DurableObject<Env> {
     } finally {
       this.#keep(state);
     }
-  }
-
-  async #watchMembers(): Promise<void> {
-    const { id } = this.#definition();
-    const byShard = Array.from({ length: SHARD_COUNT }, (): string[] => []);
-    for (const member of this.#members.waiting(Number.MAX_SAFE_INTEGER)) {
-      byShard[shardOf(member.serial_no)]?.push(member.serial_no);
-    }
-    await Promise.all(
-      byShard.map((serials, n) =>
-        serials.length === 0 ? undefined : this.env.FLEET_SHARD.getByName(`shard-${n}`).watch(id, serials),
-      ),
-    );
-  }
-
-  async #eachShard(
-    tell: (shard: ReturnType<Env['FLEET_SHARD']['getByName']>) => Promise<void>,
-  ): Promise<void> {
-    await Promise.all(
-      Array.from({ length: SHARD_COUNT }, (_, n) => tell(this.env.FLEET_SHARD.getByName(`shard-${n}`))),
-    );
   }
 
   /** While it is active, or anything is under way or unwritten, the clock runs. */
@@ -481,40 +431,7 @@ export class Campaign extends DurableObject<Env> {
   }
 
   #snapshot(state: CampaignState): Snapshot {
-    return {
-      status: state.status,
-      reason: state.reason,
-      metrics: metricsOf(state),
-      started_at: state.started_at,
-      finished_at: state.finished_at,
-      latest: this.#members.latest(50).map((member) => this.#updateOf(state.definition, member)),
-    };
-  }
-
-  #updateOf(definition: Definition, m: Member): DeviceUpdate {
-    const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
-    return {
-      campaign_id: definition.id,
-      campaign_name: definition.name,
-      device_id: m.device_id,
-      serial_no: m.serial_no,
-      status: m.state,
-      stage: m.stage,
-      attempt: m.attempt,
-      from_version: m.from_version,
-      to_version: definition.firmware.version,
-      progress: isStarted(m.state) ? (this.#progress.get(m.serial_no) ?? null) : null,
-      error: m.error,
-      detail: m.detail,
-      started_at: time(m.started_at),
-      finished_at: time(m.finished_at),
-      updated_at: new Date(m.updated_at).toISOString(),
-    };
-  }
-
-  #definition(): Definition {
-    if (this.#state === undefined) throw new Error('the campaign has not started');
-    return this.#state.definition;
+    return snapshotOf(state, this.#members, this.#progress);
   }
 
   #cannot(verb: string, needed: string): string {

@@ -1,7 +1,7 @@
 /** Who watches a campaign live: API clients get JSON, pages get fragments to put in place. At most 4 a second. */
 
 import { campaignFragments } from '../../views/campaign-live.tsx';
-import type { Snapshot } from './campaign.ts';
+import type { Snapshot } from './snapshot.ts';
 
 const SPACING_MS = 250;
 

@@ -1,8 +1,9 @@
 /** What can be done to a campaign, for the API and the pages alike. */
-import type { Outcome, Snapshot } from '../../durable-objects/campaign/campaign.ts';
+import type { Outcome } from '../../durable-objects/campaign/campaign.ts';
 import type { Definition } from '../../durable-objects/campaign/definition.ts';
 import { emptyCounts } from '../../durable-objects/campaign/members.ts';
 import { metricsOf } from '../../durable-objects/campaign/metrics.ts';
+import type { Snapshot } from '../../durable-objects/campaign/snapshot.ts';
 import type { Campaign, CampaignMetrics, CreateCampaign } from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { addCampaign, type CampaignRow, campaignOf, changeCampaign } from '../../store/campaigns.ts';
