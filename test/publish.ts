@@ -10,7 +10,7 @@ import type { Firmware } from '../protocol/api.ts';
 import type { Skylark } from './skylark.ts';
 
 export async function publishFirmware(
-  { facts }: Skylark,
+  { facts }: Pick<Skylark, 'facts'>,
   version: string,
   { model = 'TX-100', size = 200_000 } = {},
 ): Promise<Firmware> {

@@ -88,6 +88,14 @@ describe("a device's update", () => {
     expect(apply(heard, offer(heard, T0 + 60_000))).toMatchObject({ attempt: 1, offered_at: T0 });
   });
 
+  it('is offered again at the next heartbeat when the offer got lost on its way', () => {
+    const sent = { ...offered, updated_at: T0 };
+    expect(afterHeartbeat(sent, false, T0 + 1_000)).toBeUndefined();
+    const lost = apply(sent, afterHeartbeat(sent, false, T0 + 10_000));
+    expect(isDue(lost, T0 + 10_000)).toBe(true);
+    expect(apply(lost, offer(lost, T0 + 10_000)).attempt).toBe(1);
+  });
+
   it('fails when its device never answers, so that no campaign hangs for ever', () => {
     const waiting = apply(offered, afterTime(offered, policy, T0 + 30_000));
     expect(apply(waiting, afterTime(waiting, policy, T0 + 600_000))).toMatchObject({

@@ -29,6 +29,8 @@ export type Change = Partial<Omit<Member, 'serial_no' | 'device_id' | 'stage' | 
 
 /** How long an offer may go unanswered before it costs no concurrency any more. */
 export const OFFER_PATIENCE_MS = 30_000;
+/** A device that speaks of other things this long after its offer has not got it: brokers can lose a message. */
+const OFFER_LOST_MS = 5_000;
 /** Before a failed or declined attempt is tried again. */
 const RETRY_MS = 60_000;
 
@@ -110,6 +112,8 @@ export function afterHeartbeat(member: Member, hasVersion: boolean, now: number)
           detail: null,
         };
   }
+  if (member.state === 'offered' && now - member.updated_at >= OFFER_LOST_MS)
+    return { state: 'pending', next_at: now };
   const missedItsOffer = member.state === 'pending' && member.attempt > 0 && member.next_at === null;
   return missedItsOffer ? { next_at: now } : undefined;
 }

@@ -1,0 +1,70 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Facts } from '../local/platform.ts';
+import { publishFirmware } from './publish.ts';
+import { call, eventually, type Skylark } from './skylark.ts';
+
+const START = new URL('../local/start.ts', import.meta.url).pathname;
+const directory = mkdtempSync(join(tmpdir(), 'skylark-restart-'));
+let child: ChildProcess | undefined;
+
+async function start(): Promise<Pick<Skylark, 'facts' | 'api'>> {
+  child = spawn(
+    process.execPath,
+    [START, '--json', '--port', '0', '--mqtt-port', '0', '--devices', '6', '--data', join(directory, 'data')],
+    {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    },
+  );
+  let out = '';
+  child.stdout?.on('data', (chunk) => {
+    out += chunk;
+  });
+  const facts: Facts = JSON.parse(
+    await eventually('everything to be up', async () => out.includes('\n') && out, 60_000),
+  );
+  return { facts, api: (method, path, body) => call(facts.url, facts.api_key, method, path, body) };
+}
+
+describe('everything killed at once, in the middle of a campaign', () => {
+  afterAll(async () => {
+    child?.kill('SIGINT');
+    if (child !== undefined) await once(child, 'exit');
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  it('goes on from where it was, and every device ends', async () => {
+    const before = await start();
+    const firmware = await publishFirmware(before, 'v1.1.0', { size: 3_000_000 });
+    const stages = [{ name: 'all', percentage: 100 }];
+    const { body } = await before.api('POST', '/campaigns', {
+      name: 'killed',
+      firmware_id: firmware.id,
+      stages,
+      rate_per_minute: 60,
+    });
+    await before.api('POST', `/campaigns/${body.id}/start`);
+    await eventually('the first device to complete', async () => {
+      const { counts } = (await before.api('GET', `/campaigns/${body.id}/metrics`)).body as {
+        counts: { completed: number };
+      };
+      return counts.completed >= 2;
+    });
+    child?.kill('SIGKILL');
+    if (child !== undefined) await once(child, 'exit');
+
+    const after = await start();
+    expect((await after.api('GET', `/campaigns/${body.id}`)).body.status).not.toBe('completed');
+    await eventually(
+      'the campaign to complete',
+      async () => (await after.api('GET', `/campaigns/${body.id}`)).body.status === 'completed',
+      90_000,
+    );
+    const { items } = (await after.api('GET', '/devices')).body as { items: { current_firmware: string }[] };
+    expect(items.map((d) => d.current_firmware)).toEqual(Array(6).fill('v1.1.0'));
+  });
+});
