@@ -73,10 +73,18 @@ function greet({ facts }: Platform): void {
 `);
 }
 
+/** Started by npm and npm killed outright: nobody could stop us any more. */
+function whenLauncherIsGone(tell: () => void): void {
+  if (process.env.npm_lifecycle_event === undefined) return;
+  const launcher = process.ppid;
+  setInterval(() => process.ppid !== launcher && tell(), 1000).unref();
+}
+
 async function main(): Promise<number> {
   const { json, ...options } = readArguments(process.argv.slice(2));
   const tell = (line: string) => process.stderr.write(`${line}\n`);
   const interrupted = new Promise<void>((resolve) => {
+    whenLauncherIsGone(resolve);
     let times = 0;
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => {
