@@ -42,6 +42,10 @@ const filter = paging.extend({
   q: z.string().max(64).optional(),
 });
 const config = z.object({ items: z.array(configEntry) });
+/** The settings themselves, or inside `config`, as the command has them. */
+const configBody = z.union([z.object({ config: configUpdate.shape.config }), configUpdate.shape.config]);
+const isWrapped = (said: z.infer<typeof configBody>): said is { config: Record<string, string> } =>
+  typeof said.config === 'object';
 const enrolmentToken = z.object({ token: z.string(), expires_at: z.iso.datetime() });
 const accepted = z.object({ command_id: z.string() });
 
@@ -185,12 +189,13 @@ export const devices = router()
       tags,
       summary: 'Ask it to change settings',
       middleware: [operate] as const,
-      request: { params: idParam, ...body(configUpdate.shape.config) },
+      request: { params: idParam, ...body(configBody) },
       responses: { 202: json(config, 'The settings, the changed ones pending') },
     }),
     async (c) => {
       const row = await theDevice(c, c.req.valid('param').id);
-      await configureDevice(c, row, c.req.valid('json'));
+      const said = c.req.valid('json');
+      await configureDevice(c, row, isWrapped(said) ? said.config : said);
       return c.json({ items: await listConfig(c.var.db, row.id, new Date()) }, 202);
     },
   )

@@ -1,0 +1,165 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { enrol } from '../device/enrol.ts';
+import { publishFirmware } from './publish.ts';
+import { eventually, type Skylark, startSkylark } from './skylark.ts';
+
+const SKYLARK = new URL('../cli/bin.js', import.meta.url).pathname;
+const DEVICE = new URL('../device/bin.js', import.meta.url).pathname;
+
+let sky: Skylark;
+let directory: string;
+const file = (name: string) => join(directory, name);
+
+async function run(program: string, args: string[], env: Record<string, string> = {}) {
+  const child = spawn(process.execPath, [program, ...args], {
+    env: { PATH: process.env.PATH, ...env },
+    cwd: directory,
+  });
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (chunk) => {
+    out += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    err += chunk;
+  });
+  const [code] = await once(child, 'close');
+  return { code, out, err };
+}
+
+const cli = (args: string[], env: Record<string, string> = {}) =>
+  run(SKYLARK, args, { SKYLARK_URL: sky.facts.url, SKYLARK_API_KEY: sky.facts.api_key, ...env });
+
+describe('the programs, as CI and a device maker run them', () => {
+  beforeAll(async () => {
+    sky = await startSkylark();
+    directory = mkdtempSync(join(tmpdir(), 'skylark-programs-'));
+    writeFileSync(file('fw.bin'), randomBytes(100_000));
+  });
+  afterAll(async () => {
+    rmSync(directory, { recursive: true, force: true });
+    await sky.stop();
+  });
+
+  it('skylark: exits with 2 on wrong usage, and says what was wrong', async () => {
+    for (const [args, words] of [
+      [['nonsense'], /unknown command/],
+      [['firmware', 'upload', 'fw.bin', '--model', 'M'], /--version/],
+      [['firmware', 'upload', 'no-such-file', '--model', 'M', '--version', 'v1'], /no file/],
+      [['campaign', 'create', 'x', '--firmware', 'M/v1', '--success-threshold', 'lots'], /percentage/],
+    ] as const) {
+      const { code, err } = await cli([...args]);
+      expect([args, code]).toEqual([args, 2]);
+      expect(err).toMatch(words);
+    }
+    expect((await run(SKYLARK, ['device', 'list'])).code).toBe(2);
+    expect((await cli(['--help'])).code).toBe(0);
+  });
+
+  it('skylark: uploads without a key, publishes later with one, and repeats without harm', async () => {
+    const upload = ['firmware', 'upload', 'fw.bin', '--version', 'v1.0.1', '--model', 'TX-100', '--json'];
+    const first = await cli(upload);
+    expect([first.code, JSON.parse(first.out).state]).toEqual([0, 'uploaded']);
+    expect(first.out.trim().split('\n')).toHaveLength(1);
+    expect((await cli(['campaign', 'create', 'x', '--firmware', 'TX-100/v1.0.1'])).code).toBe(1);
+    const key = { SKYLARK_RELEASE_KEY: sky.facts.release_key };
+    const published = await cli(['firmware', 'publish', 'TX-100/v1.0.1', '--json'], key);
+    expect([published.code, JSON.parse(published.out).state]).toEqual([0, 'published']);
+    expect(JSON.parse((await cli(upload, key)).out)).toMatchObject({
+      id: JSON.parse(first.out).id,
+      state: 'published',
+    });
+    writeFileSync(file('other.bin'), randomBytes(10));
+    const other = await cli(['firmware', 'upload', 'other.bin', '--version', 'v1.0.1', '--model', 'TX-100']);
+    expect([other.code, other.err]).toEqual([1, expect.stringContaining('Version taken')]);
+  });
+
+  it('skylark: refuses a key that may not sign for the model', async () => {
+    await cli(['keys', 'generate', '--out', 'own.pem']);
+    const refused = await cli(['firmware', 'upload', 'fw.bin', '--version', 'v1.0.2', '--model', 'TX-100'], {
+      SKYLARK_RELEASE_KEY: file('own.pem'),
+    });
+    expect([refused.code, refused.err]).toEqual([1, expect.stringContaining('Signature not accepted')]);
+  });
+
+  it('skylark-device: takes an update over a restart, and settings', async () => {
+    await sky.api('POST', '/devices/register', { serial_no: 'REAL-1', model: 'TX-100' });
+    const { body } = await sky.api('POST', '/devices/REAL-1/enrolment-tokens');
+    const identity = {
+      cert_file: file('device.pem'),
+      key_file: file('device.key.pem'),
+      ca_file: sky.facts.mqtt.ca_file,
+    };
+    await enrol({
+      ...identity,
+      server_url: sky.facts.https_url,
+      serial_no: 'REAL-1',
+      token: String(body.token),
+    });
+    writeFileSync(
+      file('device.json'),
+      JSON.stringify({
+        serial_no: 'REAL-1',
+        mqtt_broker: sky.facts.mqtt.url,
+        ...identity,
+        model: 'TX-100',
+        version: 'v1.0.0',
+        heartbeat_interval_s: 1,
+        web: { port: 0 },
+      }),
+    );
+    const start = () =>
+      spawn(process.execPath, [DEVICE, '--config', file('device.json')], {
+        env: { PATH: process.env.PATH, SKYLARK_REBOOT: 'true' },
+        stdio: 'ignore',
+      });
+    const running = start();
+    await eventually(
+      'the device to be online',
+      async () => (await sky.api('GET', '/devices/REAL-1')).body.status === 'online',
+    );
+
+    await sky.api('PUT', '/devices/REAL-1/config', { config: { volume: '7' } });
+    await eventually('the setting to be confirmed', async () => {
+      const { items } = (await sky.api('GET', '/devices/REAL-1/config')).body as {
+        items: { key: string; value: string; state: string }[];
+      };
+      return items.some(
+        (entry) => entry.key === 'volume' && entry.value === '7' && entry.state === 'confirmed',
+      );
+    });
+
+    const firmware = await publishFirmware(sky, 'v2.0.0');
+    const campaign = await sky.api('POST', '/campaigns', {
+      name: 'real',
+      firmware_id: firmware.id,
+      stages: [{ name: 'all', percentage: 100 }],
+    });
+    await sky.api('POST', `/campaigns/${campaign.body.id}/start`);
+    // Told to restart, the agent ends: here the test is its bootloader.
+    expect((await once(running, 'exit'))[0]).toBe(0);
+    const again = start();
+    await eventually(
+      'the campaign to be over',
+      async () => (await sky.api('GET', `/campaigns/${campaign.body.id}`)).body.status === 'completed',
+    );
+    expect((await sky.api('GET', '/devices/REAL-1')).body.current_firmware).toBe('v2.0.0');
+    again.kill('SIGTERM');
+    expect((await once(again, 'exit'))[0]).toBe(0);
+  });
+
+  it('skylark-device: says in one line what is wrong with its configuration', async () => {
+    writeFileSync(file('bad.json'), '{"serial_no":"a/b"}');
+    const bad = await run(DEVICE, ['--config', file('bad.json')]);
+    expect([bad.code, bad.err.trim().split('\n')]).toEqual([
+      1,
+      [expect.stringMatching(/serial_no.*mqtt_broker/)],
+    ]);
+    expect((await run(DEVICE, [])).code).toBe(2);
+  });
+});
