@@ -1,6 +1,8 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { Client } from 'pg';
 import { WebSocket } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newApiKey } from '../store/credentials.ts';
 import { call, type Skylark, startSkylark } from './skylark.ts';
 
 let sky: Skylark;
@@ -65,6 +67,56 @@ describe('the API', () => {
     }
     expect(statuses.slice(0, 10)).toEqual(Array(10).fill(401));
     expect(statuses.slice(10)).toEqual([429, 429]);
+  });
+
+  it('lets each role do what it may, and nothing else', async () => {
+    const client = new Client({ connectionString: sky.facts.database_url });
+    await client.connect();
+    const keyOf = async (role: string) => {
+      const { key, id, secretHash } = await newApiKey();
+      await client.query('INSERT INTO api_keys (id, name, role, secret_hash) VALUES ($1, $2, $2::role, $3)', [
+        id,
+        role,
+        secretHash,
+      ]);
+      return key;
+    };
+    const none = '00000000-0000-4000-8000-000000000000';
+    const tries = {
+      'GET /devices': ['viewer', 'operator', 'admin'],
+      'GET /firmware': ['viewer', 'operator', 'admin', 'ci'],
+      'GET /metrics': ['viewer', 'operator', 'admin', 'ci'],
+      'POST /devices/register': ['operator', 'admin'],
+      'POST /firmware/uploads': ['operator', 'admin', 'ci'],
+      [`POST /firmware/${none}/publish`]: ['operator', 'admin', 'ci'],
+      [`DELETE /firmware/${none}`]: ['operator', 'admin'],
+      'POST /campaigns': ['operator', 'admin'],
+      [`POST /campaigns/${none}/start`]: ['operator', 'admin'],
+      'POST /devices/none/revoke': ['operator', 'admin'],
+      'PUT /settings': ['admin'],
+      'PUT /tuf/2.root.json': ['admin'],
+    };
+    for (const role of ['viewer', 'operator', 'admin', 'ci']) {
+      const key = await keyOf(role);
+      const allowed = [];
+      for (const request of Object.keys(tries)) {
+        const [method = '', path = ''] = request.split(' ');
+        const { status } = await call(
+          sky.facts.url,
+          key,
+          method,
+          path,
+          method === 'GET' || method === 'DELETE' ? undefined : {},
+        );
+        expect(status).not.toBe(401);
+        if (status !== 403) allowed.push(request);
+      }
+      expect([role, allowed]).toEqual([
+        role,
+        Object.entries(tries).flatMap(([request, roles]) => (roles.includes(role) ? [request] : [])),
+      ]);
+    }
+    await client.end();
   });
 
   it('names every wrong field', async () => {

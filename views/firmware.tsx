@@ -78,13 +78,13 @@ export const FirmwareList = ({
 export const FirmwarePage = ({
   firmware: f,
   campaigns,
-  mayUpload,
+  mayDelete,
   origin,
   now,
 }: {
   firmware: Firmware;
   campaigns: CampaignListItem[];
-  mayUpload: boolean;
+  mayDelete: boolean;
   origin: string;
   now: Date;
 }) => (
@@ -108,7 +108,7 @@ export const FirmwarePage = ({
             New campaign
           </a>
         ) : null}
-        {mayUpload && campaigns.length === 0 ? (
+        {mayDelete && campaigns.length === 0 ? (
           <AskFirst
             to={`/firmware/${f.id}/delete`}
             label="Delete"

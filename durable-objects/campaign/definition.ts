@@ -1,5 +1,7 @@
 /** What a campaign object is told when it starts, and what it keeps of itself. */
 import type { CampaignPolicy, CampaignStatus, CampaignTarget } from '../../protocol/api.ts';
+import type { CampaignRow } from '../../store/campaigns.ts';
+import type { FirmwareRow } from '../../store/firmware.ts';
 import type { Cursor } from './members.ts';
 import type { Counts } from './stages.ts';
 
@@ -16,6 +18,25 @@ export interface Definition {
     sha256: string;
     size_bytes: number;
     min_version: string | null;
+  };
+}
+
+/** What the ledger's rows say of a campaign, as its object is told. */
+export function definitionOf(row: CampaignRow, firmware: FirmwareRow): Definition {
+  return {
+    id: row.id,
+    name: row.name,
+    target: row.target,
+    policy: row.policy,
+    firmware: {
+      id: firmware.id,
+      kind: firmware.kind,
+      model: firmware.model,
+      version: firmware.version,
+      sha256: firmware.sha256,
+      size_bytes: firmware.sizeBytes,
+      min_version: firmware.minVersion,
+    },
   };
 }
 

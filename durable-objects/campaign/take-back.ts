@@ -7,7 +7,7 @@ import { addCampaign } from '../../store/campaigns.ts';
 import type { Database } from '../../store/connection.ts';
 import { findFirmwareByVersion } from '../../store/firmware.ts';
 import type { Env } from '../env.ts';
-import type { Definition } from './definition.ts';
+import { type Definition, definitionOf } from './definition.ts';
 import type { Member } from './member.ts';
 
 /** Starts the campaigns that take these members back; answers, in sentences, what cannot be taken back. */
@@ -53,20 +53,8 @@ async function takeBackTo(
     { ...policy, name, firmware_id: firmware.id, target },
     `campaign:${failed.id}`,
   );
-  const outcome = await env.CAMPAIGN.getByName(row.id).start({
-    id: row.id,
-    name,
-    target,
-    policy,
-    firmware: {
-      id: firmware.id,
-      kind: firmware.kind,
-      model: firmware.model,
-      version: firmware.version,
-      sha256: firmware.sha256,
-      size_bytes: firmware.sizeBytes,
-      min_version: null,
-    },
-  });
+  // It was good enough to be left behind: its own minimum is no reason to stay on a version that failed.
+  const definition = definitionOf(row, { ...firmware, minVersion: null });
+  const outcome = await env.CAMPAIGN.getByName(row.id).start(definition);
   return outcome.ok ? undefined : `${members.length} did not go back to ${version}: ${outcome.problem}`;
 }

@@ -110,7 +110,7 @@ export const firmware = router()
       path: '/firmware/{id}',
       tags,
       summary: 'Delete firmware no campaign is about',
-      middleware: [write] as const,
+      middleware: [requires('operate')] as const,
       request: { params: uuidParam },
       responses: { 204: { description: 'It is gone' } },
     }),

@@ -1,6 +1,6 @@
 /** What can be done to a campaign, for the API and the pages alike. */
 import type { Outcome } from '../../durable-objects/campaign/campaign.ts';
-import type { Definition } from '../../durable-objects/campaign/definition.ts';
+import { definitionOf } from '../../durable-objects/campaign/definition.ts';
 import { emptyCounts } from '../../durable-objects/campaign/members.ts';
 import { metricsOf } from '../../durable-objects/campaign/metrics.ts';
 import type { Snapshot } from '../../durable-objects/campaign/snapshot.ts';
@@ -75,7 +75,7 @@ async function perform(
       if (found.row.status !== 'draft') {
         return { ok: false, problem: `the campaign is ${found.row.status}` };
       }
-      return campaign.start(definitionOf(found));
+      return campaign.start(definitionOf(found.row, found.firmware));
     case 'pause':
       return campaign.pause(reason);
     case 'resume':
@@ -122,28 +122,10 @@ export async function campaignNow(
   };
 }
 
-function definitionOf({ row, firmware }: CampaignAndFirmware): Definition {
-  return {
-    id: row.id,
-    name: row.name,
-    target: row.target,
-    policy: row.policy,
-    firmware: {
-      id: firmware.id,
-      kind: firmware.kind,
-      model: firmware.model,
-      version: firmware.version,
-      sha256: firmware.sha256,
-      size_bytes: firmware.sizeBytes,
-      min_version: firmware.minVersion,
-    },
-  };
-}
-
 /** Metrics of a campaign that has not started: all zero. */
 function plannedMetrics(found: CampaignAndFirmware): CampaignMetrics {
   const metrics = metricsOf({
-    definition: definitionOf(found),
+    definition: definitionOf(found.row, found.firmware),
     status: 'paused',
     reason: null,
     stage: 0,

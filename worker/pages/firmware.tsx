@@ -59,7 +59,7 @@ export const firmware = new Hono<AppEnv>()
     const data = {
       firmware: firmwareOf(row),
       campaigns: campaigns.items,
-      mayUpload: may(c.var.principal.role, 'firmware.write'),
+      mayDelete: may(c.var.principal.role, 'operate'),
       origin: c.env.PUBLIC_URL,
       now: new Date(),
     };
@@ -68,7 +68,7 @@ export const firmware = new Hono<AppEnv>()
   .get('/firmware/:id/download', signedIn(), (c) =>
     c.redirect(`/api/v1/firmware/${c.req.param('id')}/download`, 302),
   )
-  .post('/firmware/:id/delete', signedIn('firmware.write'), async (c) => {
+  .post('/firmware/:id/delete', signedIn('operate'), async (c) => {
     await removeFirmware(c, await theFirmware(c, c.req.param('id')));
     return c.redirect('/firmware', 303);
   });

@@ -1,0 +1,109 @@
+/** `skylark campaign …` */
+import { campaign } from '../protocol/api.ts';
+import { findFirmware, parseStages, watch } from './campaign.ts';
+import { api, globals, list, percent, print, program, wholeNumber } from './command-line.ts';
+import { table } from './output.ts';
+
+const campaigns = program.command('campaign').description('make and steer campaigns');
+interface CreateOptions {
+  firmware: string;
+  targetModel?: string;
+  targetVersion?: string;
+  groups?: string[];
+  tags?: string[];
+  serials?: string[];
+  stages?: string;
+  successThreshold?: number;
+  minDuration?: number;
+  failureThreshold?: number;
+  onFailure?: string;
+  maxConcurrent?: number;
+  rate?: number;
+  timeout?: number;
+  maxAttempts?: number;
+  start?: boolean;
+}
+campaigns
+  .command('create <name>')
+  .description('make a campaign, as a draft')
+  .requiredOption('--firmware <firmware>', 'its ID, or MODEL/VERSION')
+  .option('--target-model <model>', 'only this model')
+  .option('--target-version <range>', 'only devices in this range, such as "< v1.1.0"')
+  .option('--groups <groups>', 'only these groups, separated by commas', list)
+  .option('--tags <tags>', 'only devices with one of these tags', list)
+  .option('--serials <serials>', 'only these serial numbers', list)
+  .option('--stages <percentages>', 'such as 10,50,100')
+  .option('--success-threshold <percent>', 'a stage passes when this share completed', percent)
+  .option('--min-duration <seconds>', 'a stage is open at least this long', wholeNumber)
+  .option('--failure-threshold <percent>', 'the campaign stops when more than this share failed', percent)
+  .option('--on-failure <action>', 'pause or rollback')
+  .option('--max-concurrent <n>', 'most updates under way at a time', wholeNumber)
+  .option('--rate <n>', 'most updates begun in a minute', wholeNumber)
+  .option('--timeout <seconds>', 'how long one device may take', wholeNumber)
+  .option('--max-attempts <n>', 'attempts per device', wholeNumber)
+  .option('--start', 'start it at once')
+  .action(async (name: string, o: CreateOptions) => {
+    const client = api();
+    const { id: firmware_id } = await findFirmware(client, o.firmware);
+    const target = {
+      model: o.targetModel,
+      fw_version: o.targetVersion,
+      groups: o.groups,
+      tags: o.tags,
+      serial_nos: o.serials,
+    };
+    const made = await client.post('/campaigns', campaign, {
+      name,
+      firmware_id,
+      target,
+      stages: o.stages === undefined ? undefined : parseStages(o.stages, o.successThreshold, o.minDuration),
+      failure_threshold: o.failureThreshold,
+      on_failure: o.onFailure,
+      max_concurrent: o.maxConcurrent,
+      rate_per_minute: o.rate,
+      update_timeout_s: o.timeout,
+      max_attempts: o.maxAttempts,
+    });
+    const now = o.start === true ? await client.post(`/campaigns/${made.id}/start`, campaign) : made;
+    print(now, () => `${now.name}  ${now.status}  ${now.id}`);
+  });
+for (const action of ['start', 'pause', 'resume', 'cancel'] as const) {
+  campaigns
+    .command(`${action} <id>`)
+    .description(`${action} a campaign`)
+    .action(async (id: string) => {
+      const now = await api().post(`/campaigns/${encodeURIComponent(id)}/${action}`, campaign);
+      print(now, () => `${now.name}  ${now.status}`);
+    });
+}
+campaigns
+  .command('watch <id>')
+  .description('tell how it goes until it is over; exit code 0 only if it completed')
+  .option('--timeout <seconds>', 'give up after this', wholeNumber)
+  .action(async (id: string, { timeout }: { timeout?: number }) => {
+    const timeoutMs = timeout === undefined ? undefined : timeout * 1000;
+    const over = await watch(api(), encodeURIComponent(id), { json: globals().json === true, timeoutMs });
+    if (globals().json !== true) process.stdout.write(`${over.name}  ${over.status}\n`);
+  });
+campaigns
+  .command('list')
+  .description('all campaigns')
+  .action(async () => {
+    const rows = await api().list('/campaigns', campaign);
+    print(rows, () =>
+      table(
+        ['NAME', 'STATUS', 'FIRMWARE', 'ID'],
+        rows.map((r) => [r.name, r.status, r.firmware_version, r.id]),
+      ),
+    );
+  });
+campaigns
+  .command('show <id>')
+  .description('one campaign')
+  .action(async (id: string) => {
+    const row = await api().get(`/campaigns/${encodeURIComponent(id)}`, campaign);
+    print(
+      row,
+      () => `${row.name}  ${row.status}${row.status_reason === null ? '' : `  (${row.status_reason})`}`,
+    );
+  });
