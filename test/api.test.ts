@@ -74,7 +74,7 @@ describe('the API', () => {
     await client.connect();
     const keyOf = async (role: string) => {
       const { key, id, secretHash } = await newApiKey();
-      await client.query('INSERT INTO api_keys (id, name, role, secret_hash) VALUES ($1, $2, $2::role, $3)', [
+      await client.query('INSERT INTO api_keys (id, name, role, secret_hash) VALUES ($1, $2::text, $2::text::role, $3)', [
         id,
         role,
         secretHash,
