@@ -30,11 +30,12 @@ export interface AgentOptions {
   config: DeviceConfiguration;
   hardware: Hardware;
   event(event: AgentEvent, detail?: Record<string, unknown>): void;
+  /** Gives up when there is no connection by then. A real device never gives up: networks come back. */
+  connect_within_ms?: number;
 }
 
 /** Every so many heartbeats it asks for an update itself: a broker may have lost the offer. */
 const ASK_EVERY = 6;
-const CONNECT_MS = 30_000;
 
 export class Agent {
   readonly #config: DeviceConfiguration;
@@ -44,17 +45,19 @@ export class Agent {
   readonly #server: Server;
   readonly #updater: Updater;
   readonly #hardware: Hardware;
+  readonly #connectWithinMs: number | undefined;
   readonly #ending = new AbortController();
   #client: MqttClient | undefined;
   #page: LocalPage | undefined;
   #heart: NodeJS.Timeout | undefined;
   #beats = 0;
 
-  constructor({ config, hardware, event }: AgentOptions) {
+  constructor({ config, hardware, event, connect_within_ms }: AgentOptions) {
     mkdirSync(config.state_dir, { recursive: true, mode: 0o700 });
     this.#config = config;
     this.#hardware = hardware;
     this.#event = event;
+    this.#connectWithinMs = connect_within_ms;
     this.#outbox = new Outbox(config.state_dir);
     this.#settings = new Settings(config.state_dir, { poll_interval: `${config.heartbeat_interval_s}s` });
     this.#server = new Server(config);
@@ -84,10 +87,15 @@ export class Agent {
     const client = this.#connect();
     this.#client = client;
     await new Promise<void>((resolve, reject) => {
-      const late = setTimeout(
-        () => reject(new Error(`no connection to ${this.#config.mqtt_broker} within ${CONNECT_MS / 1000} s`)),
-        CONNECT_MS,
-      );
+      const within = this.#connectWithinMs;
+      const late =
+        within === undefined
+          ? undefined
+          : setTimeout(
+              () =>
+                reject(new Error(`no connection to ${this.#config.mqtt_broker} within ${within / 1000} s`)),
+              within,
+            );
       client.once('connect', () => {
         clearTimeout(late);
         resolve();

@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { Agent, type AgentEvent } from './agent.ts';
 import type { DeviceConfiguration } from './configuration.ts';
 
+const CONNECT_MS = 30_000;
+
 export const faults = z.object({
   /** These versions do not pass their boot check. */
   fail_boot_of: z.array(z.string()).optional(),
@@ -39,6 +41,7 @@ export class VirtualDevice {
     this.#agent = new Agent({
       config: this.#config,
       event: this.#event,
+      connect_within_ms: CONNECT_MS,
       hardware: {
         bootCheck: async (version) => this.#faults.fail_boot_of?.includes(version) !== true,
         reboot: () => this.#reboot(),

@@ -74,11 +74,10 @@ describe('the API', () => {
     await client.connect();
     const keyOf = async (role: string) => {
       const { key, id, secretHash } = await newApiKey();
-      await client.query('INSERT INTO api_keys (id, name, role, secret_hash) VALUES ($1, $2::text, $2::text::role, $3)', [
-        id,
-        role,
-        secretHash,
-      ]);
+      await client.query(
+        'INSERT INTO api_keys (id, name, role, secret_hash) VALUES ($1, $2::text, $2::text::role, $3)',
+        [id, role, secretHash],
+      );
       return key;
     };
     const none = '00000000-0000-4000-8000-000000000000';
