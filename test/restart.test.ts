@@ -11,6 +11,7 @@ import { call, eventually, type Skylark } from './skylark.ts';
 const START = new URL('../local/start.ts', import.meta.url).pathname;
 const directory = mkdtempSync(join(tmpdir(), 'skylark-restart-'));
 let child: ChildProcess | undefined;
+let exited: Promise<unknown> = Promise.resolve();
 
 async function start(): Promise<Pick<Skylark, 'facts' | 'api'>> {
   child = spawn(
@@ -20,6 +21,7 @@ async function start(): Promise<Pick<Skylark, 'facts' | 'api'>> {
       stdio: ['ignore', 'pipe', 'ignore'],
     },
   );
+  exited = once(child, 'exit');
   let out = '';
   child.stdout?.on('data', (chunk) => {
     out += chunk;
@@ -33,7 +35,7 @@ async function start(): Promise<Pick<Skylark, 'facts' | 'api'>> {
 describe('everything killed at once, in the middle of a campaign', () => {
   afterAll(async () => {
     child?.kill('SIGINT');
-    if (child !== undefined) await once(child, 'exit');
+    await exited;
     rmSync(directory, { recursive: true, force: true });
   });
 
@@ -55,7 +57,7 @@ describe('everything killed at once, in the middle of a campaign', () => {
       return counts.completed >= 2;
     });
     child?.kill('SIGKILL');
-    if (child !== undefined) await once(child, 'exit');
+    await exited;
 
     const after = await start();
     expect((await after.api('GET', `/campaigns/${body.id}`)).body.status).not.toBe('completed');
