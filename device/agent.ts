@@ -102,9 +102,7 @@ export class Agent {
       });
     });
     await this.#beat();
-    this.#heart = setInterval(() => {
-      this.#beat().catch(() => undefined);
-    }, this.#config.heartbeat_interval_s * 1000);
+    this.#keepBeating();
   }
 
   /** Ends this life, as a power cut would: nothing is finished first. */
@@ -123,7 +121,20 @@ export class Agent {
     for (const { setting, old_value, new_value } of this.#settings.apply(values)) {
       this.#send('notify', { setting_changed: setting, old_value, new_value, timestamp: nowS() });
     }
+    if ('poll_interval' in values) this.#keepBeating();
     this.#event('settings_changed', { settings: Object.keys(values) });
+  }
+
+  /** Heartbeats as often as the setting `poll_interval` says (`300s`), else as the configuration does. */
+  #keepBeating(): void {
+    const said = /^(\d{1,6})s$/.exec(this.#settings.all.poll_interval ?? '')?.[1];
+    const seconds = Math.max(1, said === undefined ? this.#config.heartbeat_interval_s : Number(said));
+    clearInterval(this.#heart);
+    if (this.#ending.signal.aborted) return;
+    this.#heart = setInterval(() => {
+      // Not connected right now: the next one says it all.
+      this.#beat().catch(() => undefined);
+    }, seconds * 1000);
   }
 
   #connect(): MqttClient {

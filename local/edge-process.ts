@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { startEdge } from './edge.ts';
 import { serveNeon } from './neon-shim.ts';
 import { log, runPart } from './part-process.ts';
+import { onFreePort } from './ports.ts';
 import { serveUpstash } from './upstash-shim.ts';
 
 const environment = z.object({
@@ -23,18 +24,21 @@ await runPart('worker', async () => {
   const env = environment.parse(process.env);
   const neon = await serveNeon(env.DATABASE_URL);
   const upstash = await serveUpstash(env.REDIS_URL, env.CACHE_TOKEN);
-  const edge = await startEdge({
-    port: env.EDGE_PORT,
-    directory: env.EDGE_DIRECTORY,
-    tls: { cert: readFileSync(env.TLS_CERT_FILE, 'utf8'), key: readFileSync(env.TLS_KEY_FILE, 'utf8') },
-    vars: {
-      ...env.EDGE_VARS,
-      DATABASE_URL: env.DATABASE_URL,
-      NEON_FETCH_ENDPOINT: neon.url,
-      UPSTASH_REDIS_REST_URL: upstash.url,
-      UPSTASH_REDIS_REST_TOKEN: env.CACHE_TOKEN,
-    },
-  });
+  const start = (port: number) =>
+    startEdge({
+      port,
+      directory: env.EDGE_DIRECTORY,
+      tls: { cert: readFileSync(env.TLS_CERT_FILE, 'utf8'), key: readFileSync(env.TLS_KEY_FILE, 'utf8') },
+      vars: {
+        ...env.EDGE_VARS,
+        PUBLIC_URL: `http://127.0.0.1:${port}`,
+        DATABASE_URL: env.DATABASE_URL,
+        NEON_FETCH_ENDPOINT: neon.url,
+        UPSTASH_REDIS_REST_URL: upstash.url,
+        UPSTASH_REDIS_REST_TOKEN: env.CACHE_TOKEN,
+      },
+    });
+  const edge = await (env.EDGE_PORT === 0 ? onFreePort(start) : start(env.EDGE_PORT));
   let closing = false;
   void edge.died.then((words) => {
     if (closing) return;

@@ -60,12 +60,15 @@ const deviceEvent = z.object({
 });
 export type DeviceEvent = z.infer<typeof deviceEvent>;
 
+const edgeFacts = z.object({ url: z.string(), tls_url: z.string(), workerd_pid: z.int() });
+
 const HEARTBEAT_S = 10;
 
 /** Starts everything. Throws {@link StartError} with one clear line, and leaves nothing running. */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
-  const port = await freePort(options.port, '--port');
-  const mqttPort = process.env.MQTT_URL === undefined ? await freePort(options.mqttPort, '--mqtt-port') : 0;
+  if (options.port !== 0) await freePort(options.port, '--port');
+  if (options.mqttPort !== 0 && process.env.MQTT_URL === undefined)
+    await freePort(options.mqttPort, '--mqtt-port');
   const data = await openData(options.data, options.fresh);
   const parts: Part[] = [];
   const stop = async () => {
@@ -73,7 +76,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
     data.release();
   };
   try {
-    return await startParts({ ...options, port, mqttPort }, data, parts, stop);
+    return await startParts(options, data, parts, stop);
   } catch (error) {
     await stop();
     throw error;
@@ -113,20 +116,17 @@ async function startParts(
   });
   say('database and cache are up');
 
-  const url = `http://127.0.0.1:${options.port}`;
   const edge = await startNodePart('worker', data.logs, here('edge-process.ts'), {
     EDGE_PORT: String(options.port),
     EDGE_DIRECTORY: join(data.path, 'edge'),
-    EDGE_VARS: JSON.stringify(workerVars(data, authority, repository, url)),
+    EDGE_VARS: JSON.stringify(workerVars(data, authority, repository)),
     TLS_CERT_FILE: authority.server.certFile,
     TLS_KEY_FILE: authority.server.keyFile,
     DATABASE_URL: databaseUrl,
     REDIS_URL: redisUrl,
     CACHE_TOKEN: secrets.cache_token,
   });
-  const { tls_url: tlsUrl, workerd_pid } = z
-    .object({ tls_url: z.string(), workerd_pid: z.int() })
-    .parse(edge.ready);
+  const { url, tls_url: tlsUrl, workerd_pid } = edgeFacts.parse(edge.ready);
   add(edge, workerd_pid);
   await seedAccounts(databaseUrl, secrets);
   await putMetadata(url, secrets.api_key, repository);
@@ -274,10 +274,8 @@ function workerVars(
   { secrets }: DataDirectory,
   authority: Authority,
   repository: Repository,
-  url: string,
 ): Record<string, string> {
   return {
-    PUBLIC_URL: url,
     BRIDGE_TOKENS: secrets.bridge_token,
     JWT_SECRET: secrets.jwt_secret,
     DOWNLOAD_KEYS: JSON.stringify(secrets.download_keys),

@@ -16,7 +16,7 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { type DataDirectory, isAlive, StartError } from './data.ts';
 import { type Part, startPart, within } from './part.ts';
-import { freePort } from './ports.ts';
+import { onFreePort } from './ports.ts';
 
 const run = promisify(execFile);
 const USER = 'skylark';
@@ -33,7 +33,13 @@ export async function startPostgres(data: DataDirectory): Promise<{ part: Part; 
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   if (asRoot()) chownSync(directory, NOBODY, NOBODY);
   if (!existsSync(join(cluster, 'PG_VERSION'))) await initialise(program.initdb, directory, cluster, data);
-  const port = await freePort();
+  const { part, base } = await onFreePort((port) => serve(program.postgres, cluster, directory, port, data));
+  await ensureDatabase(`${base}/postgres`);
+  // SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
+  return { part: { ...part, stop: (signal = 'SIGINT') => part.stop(signal) }, url: `${base}/${USER}` };
+}
+
+async function serve(program: string, cluster: string, directory: string, port: number, data: DataDirectory) {
   const settings = {
     listen_addresses: '127.0.0.1',
     port: String(port),
@@ -45,16 +51,14 @@ export async function startPostgres(data: DataDirectory): Promise<{ part: Part; 
     cluster,
     ...Object.entries(settings).flatMap(([key, value]) => ['-c', `${key}=${value}`]),
   ];
-  const [command, ...before] = unprivileged(program.postgres);
+  const [command, ...before] = unprivileged(program);
   const part = startPart('postgres', data.logs, command, [...before, ...args], {
     cwd: directory,
     env: { TZ: 'UTC' },
   });
   const base = `postgres://${USER}:${data.secrets.postgres_password}@127.0.0.1:${port}`;
   await within(DEADLINE_MS, 'postgres', answers(`${base}/postgres`), part);
-  await ensureDatabase(`${base}/postgres`);
-  // SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
-  return { part: { ...part, stop: (signal = 'SIGINT') => part.stop(signal) }, url: `${base}/${USER}` };
+  return { part, base };
 }
 
 function programs(): { initdb: string; postgres: string } {

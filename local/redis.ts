@@ -2,41 +2,46 @@
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { Redis } from 'ioredis';
+import { z } from 'zod';
 import type { DataDirectory } from './data.ts';
 import { type Part, startNodePart, startPart, within } from './part.ts';
-import { freePort } from './ports.ts';
+import { onFreePort } from './ports.ts';
 import { until } from './postgres.ts';
 
 /** Starts it on a free port of the loopback interface. It keeps nothing on disk: it is a cache. */
 export async function startRedis(data: DataDirectory): Promise<{ part: Part; url: string }> {
-  const port = await freePort();
-  const url = `redis://127.0.0.1:${port}`;
   const server = onPath('redis-server');
   if (server === undefined) {
     const module = new URL('./redis-engine.ts', import.meta.url);
-    return { part: await startNodePart('redis', data.logs, module, { REDIS_PORT: String(port) }), url };
+    const part = await startNodePart('redis', data.logs, module, { REDIS_PORT: '0' });
+    return { part, url: addressOf(z.object({ port: z.int() }).parse(part.ready).port) };
   }
-  const args = [
-    '--port',
-    String(port),
-    '--bind',
-    '127.0.0.1',
-    '--save',
-    '',
-    '--appendonly',
-    'no',
-    '--dir',
-    data.path,
-  ];
-  const part = startPart('redis', data.logs, server, args);
-  await within(
-    30_000,
-    'redis',
-    until(() => answers(url), 'Redis to answer'),
-    part,
-  );
-  return { part, url };
+  return onFreePort(async (port) => {
+    const url = addressOf(port);
+    const args = [
+      '--port',
+      String(port),
+      '--bind',
+      '127.0.0.1',
+      '--save',
+      '',
+      '--appendonly',
+      'no',
+      '--dir',
+      data.path,
+    ];
+    const part = startPart('redis', data.logs, server, args);
+    await within(
+      30_000,
+      'redis',
+      until(() => answers(url), 'Redis to answer'),
+      part,
+    );
+    return { part, url };
+  });
 }
+
+const addressOf = (port: number): string => `redis://127.0.0.1:${port}`;
 
 async function answers(url: string): Promise<boolean> {
   const redis = new Redis(url, { lazyConnect: true, retryStrategy: () => null, connectTimeout: 1000 });

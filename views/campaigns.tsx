@@ -266,6 +266,21 @@ export const CampaignForm = ({ values, firmware, errors }: CampaignFormData) => 
                 />
               )}
             </Field>
+            <Field
+              name="on_failure"
+              label="and then"
+              help="Going back takes completed devices to what they had."
+              errors={errors}
+            >
+              {(attributes) => (
+                <select {...attributes}>
+                  <option value="pause">pause</option>
+                  <option value="rollback" selected={values.on_failure === 'rollback'}>
+                    go back
+                  </option>
+                </select>
+              )}
+            </Field>
             <Field name="max_concurrent" label="At most at a time" help="Updates under way." errors={errors}>
               {(attributes) => (
                 <input {...attributes} type="number" min="1" value={values.max_concurrent ?? '1000'} />
@@ -284,6 +299,11 @@ export const CampaignForm = ({ values, firmware, errors }: CampaignFormData) => 
             >
               {(attributes) => (
                 <input {...attributes} type="number" min="10" value={values.update_timeout_s ?? '3600'} />
+              )}
+            </Field>
+            <Field name="max_attempts" label="Attempts" help="For each device." errors={errors}>
+              {(attributes) => (
+                <input {...attributes} type="number" min="1" max="20" value={values.max_attempts ?? '1'} />
               )}
             </Field>
           </div>

@@ -46,7 +46,13 @@ async function campaignPage(c: AppContext, id: string, problem?: string) {
 
 /** The form's fields as the API would be told them. */
 function readForm(fields: Record<string, string>): unknown {
-  const numbers = ['failure_threshold', 'max_concurrent', 'rate_per_minute', 'update_timeout_s'] as const;
+  const numbers = [
+    'failure_threshold',
+    'max_concurrent',
+    'rate_per_minute',
+    'update_timeout_s',
+    'max_attempts',
+  ] as const;
   const number = (name: string) => (fields[name] === undefined ? undefined : Number(fields[name]));
   const names = (text: string | undefined) =>
     text
@@ -68,6 +74,7 @@ function readForm(fields: Record<string, string>): unknown {
       success_threshold: number('success_threshold'),
       min_duration_s: number('min_duration_s'),
     })),
+    on_failure: fields.on_failure,
     ...Object.fromEntries(numbers.map((name) => [name, number(name)])),
   };
 }
