@@ -57,8 +57,7 @@ export async function proveDevice(request: Request, env: Env, db: Database): Pro
   const certificate = await findGoodCertificate(db, head.data.kid.toLowerCase(), new Date());
   if (certificate === undefined) return 'The certificate is unknown, expired or revoked.';
   const said = await verify(token, head.data.alg, certificate.pem);
-  if (said === undefined)
-    return 'The token is not signed by the certificate, or not good now (check the clock).';
+  if (typeof said === 'string') return said;
   if (said.sub !== certificate.serialNo) return 'sub is not the serial number of the certificate.';
   const wrong = wrongBinding(said, request, env);
   if (wrong !== undefined) return wrong;
@@ -75,16 +74,20 @@ function readHeader(token: string): unknown {
   }
 }
 
-async function verify(token: string, alg: string, pem: string) {
+/** What the token says, or a sentence that says why that does not count. */
+async function verify(token: string, alg: string, pem: string): Promise<z.infer<typeof claims> | string> {
+  let payload: unknown;
   try {
     const key = await new x509.X509Certificate(pem).publicKey.export();
-    const { payload } = await jwtVerify(token, key, { algorithms: [alg], clockTolerance: SKEW_S });
-    const said = claims.safeParse(payload).data;
-    const tooLong = said === undefined || said.exp - said.iat > LIFETIME_S;
-    return tooLong || said.iat > Date.now() / 1000 + SKEW_S ? undefined : said;
+    ({ payload } = await jwtVerify(token, key, { algorithms: [alg], clockTolerance: SKEW_S }));
   } catch {
-    return undefined;
+    return 'The token is not signed by the certificate, or not good now (check the clock).';
   }
+  const said = claims.safeParse(payload).data;
+  if (said === undefined)
+    return 'The token needs sub, aud, htm, htu, iat, exp and jti (8 to 128 characters).';
+  if (said.exp - said.iat > LIFETIME_S) return `exp may be at most ${LIFETIME_S} s after iat.`;
+  return said.iat > Date.now() / 1000 + SKEW_S ? 'iat lies in the future (check the clock).' : said;
 }
 
 /** A token for another request is none for this one. Schemes may differ: TLS can end before us. */
@@ -95,10 +98,13 @@ function wrongBinding(said: z.infer<typeof claims>, request: Request, env: Env):
   if (aud === undefined || !(hosts.includes(aud.host) || isLoopback(aud, here)))
     return 'aud is not this origin.';
   if (said.htm.toUpperCase() !== request.method) return 'htm is not the method of this request.';
-  if (htu?.host !== aud.host || htu.pathname !== here.pathname)
+  if (htu?.host !== aud.host || doorOf(htu) !== doorOf(here))
     return 'htu is not the address of this request.';
   return undefined;
 }
+
+/** Device-facing paths answer with and without the API's prefix, and are rewritten before they come here. */
+const doorOf = (url: URL): string => url.pathname.replace(/^\/api\/v1(?=\/)/, '');
 
 /** On one machine a TLS terminator may listen on another port than we do. */
 function isLoopback(aud: URL, here: URL): boolean {

@@ -1,4 +1,4 @@
-import { env } from 'cloudflare:test';
+import { createExecutionContext, env, waitOnExecutionContext } from 'cloudflare:test';
 import { Hono } from 'hono';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Env } from '../../durable-objects/env.ts';
@@ -12,8 +12,13 @@ const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
 let sha256: string;
 let link: string;
 
-const get = (headers: Record<string, string> = {}, method = 'GET', path = link) =>
-  new Hono<AppEnv>().route('/', downloads).request(path, { method, headers }, { ...worker, DOWNLOAD_KEYS });
+async function get(headers: Record<string, string> = {}, method = 'GET', path = link): Promise<Response> {
+  const context = createExecutionContext();
+  const app = new Hono<AppEnv>().route('/', downloads);
+  const response = await app.request(path, { method, headers }, { ...worker, DOWNLOAD_KEYS }, context);
+  await waitOnExecutionContext(context);
+  return response;
+}
 
 describe('a download', () => {
   beforeAll(async () => {
@@ -72,6 +77,49 @@ describe('a download', () => {
       '1000',
       '',
     ]);
+  });
+
+  describe('that was made here before', () => {
+    beforeAll(async () => {
+      await (await get()).arrayBuffer();
+      // What comes now can only be the data centre's own copy.
+      await worker.FIRMWARE.delete(`firmware/sha256/${sha256}`);
+    });
+
+    it('is answered from the copy kept here, whole and by ranges', async () => {
+      const whole = await get();
+      expect([whole.status, whole.headers.get('Content-Length')]).toEqual([200, '1000']);
+      expect(new Uint8Array(await whole.arrayBuffer())).toEqual(bytes);
+      const part = await get({ Range: 'bytes=250-260' });
+      expect([part.status, part.headers.get('Content-Range')]).toEqual([206, 'bytes 250-260/1000']);
+      expect(new Uint8Array(await part.arrayBuffer())).toEqual(bytes.slice(250, 261));
+      const several = await get({ Range: 'bytes=0-1,4-5' });
+      expect([several.status, (await several.arrayBuffer()).byteLength]).toEqual([200, 1000]);
+      expect((await get({ Range: 'bytes=1000-' })).status).toBe(416);
+      expect((await get({ 'If-None-Match': `"${sha256}"` })).status).toBe(304);
+      const head = await get({}, 'HEAD');
+      expect([head.status, head.headers.get('Content-Length')]).toEqual([200, '1000']);
+    });
+
+    it('carries nothing of the link it was first made with', async () => {
+      const other = await signDownload(DOWNLOAD_KEYS, {
+        sha256,
+        filename: 'b.bin',
+        actor: 'user:y',
+        expires: Math.floor(Date.now() / 1000) + 60,
+      });
+      const response = await get({}, 'GET', other);
+      expect(response.headers.get('Content-Disposition')).toContain('b.bin');
+      expect(response.headers.get('Cache-Control')).toBe('private, no-transform');
+      expect((await response.arrayBuffer()).byteLength).toBe(1000);
+    });
+
+    it('still takes a good link', async () => {
+      const [path = ''] = link.split('?');
+      for (const bad of [path, link.replace(/sig=.{4}/, 'sig=AAAA'), link.replace(/exp=\d+/, 'exp=1')]) {
+        expect((await get({}, 'GET', bad)).status).toBe(403);
+      }
+    });
   });
 
   it('is refused when the link was changed', async () => {

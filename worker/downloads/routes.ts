@@ -3,9 +3,9 @@ import { type Context, Hono } from 'hono';
 import { parseByteRange } from '../../protocol/byte-range.ts';
 import { verifyDownload } from '../../protocol/download-link.ts';
 import { findDevice } from '../../store/devices.ts';
-import { objectKey } from '../../store/firmware.ts';
 import type { AppEnv } from '../context.ts';
 import { problem } from '../problem.ts';
+import { openContent } from './content.ts';
 
 const REASONS = {
   malformed: 'The link is not whole.',
@@ -30,9 +30,8 @@ async function isWelcome(c: Context<AppEnv>, serialNo: string): Promise<boolean>
 
 /** Answers by RFC 9110: HEAD, conditional requests, one byte range. The entity tag is the content's hash. */
 async function serve(c: Context<AppEnv>, sha256: string): Promise<Response> {
-  const key = objectKey(sha256);
-  const head = await c.env.FIRMWARE.head(key);
-  if (head === null) return problem(404, 'No such firmware', 'It has been deleted.');
+  const content = await openContent(c.env, sha256, (work) => c.executionCtx.waitUntil(work));
+  if (content === undefined) return problem(404, 'No such firmware', 'It has been deleted.');
   const etag = `"${sha256}"`;
   const headers = new Headers({
     'Content-Type': 'application/octet-stream',
@@ -46,19 +45,20 @@ async function serve(c: Context<AppEnv>, sha256: string): Promise<Response> {
   if (matchesAny(c.req.header('If-None-Match'), etag)) return new Response(null, { status: 304, headers });
   const ifRange = c.req.header('If-Range');
   const useRange = c.req.method === 'GET' && (ifRange === undefined || ifRange.trim() === etag);
-  const range = parseByteRange(useRange ? c.req.header('Range') : undefined, head.size);
+  const range = parseByteRange(useRange ? c.req.header('Range') : undefined, content.size);
   if (range.kind === 'unsatisfiable') {
-    headers.set('Content-Range', `bytes */${head.size}`);
+    headers.set('Content-Range', `bytes */${content.size}`);
     return new Response(null, { status: 416, headers });
   }
-  const part = range.kind === 'part';
-  const [offset, length] = part ? [range.offset, range.length] : [0, head.size];
-  headers.set('Content-Length', String(length));
-  if (part) headers.set('Content-Range', `bytes ${offset}-${offset + length - 1}/${head.size}`);
+  const part = range.kind === 'part' ? range : undefined;
+  headers.set('Content-Length', String(part?.length ?? content.size));
+  if (part !== undefined) {
+    headers.set('Content-Range', `bytes ${part.offset}-${part.offset + part.length - 1}/${content.size}`);
+  }
   if (c.req.method === 'HEAD') return new Response(null, { status: 200, headers });
-  const object = await c.env.FIRMWARE.get(key, part ? { range: { offset, length } } : {});
-  if (object === null) return problem(404, 'No such firmware', 'It has been deleted.');
-  return new Response(object.body, { status: part ? 206 : 200, headers });
+  const body = await content.read(part);
+  if (body === undefined) return problem(404, 'No such firmware', 'It has been deleted.');
+  return new Response(body, { status: part === undefined ? 200 : 206, headers });
 }
 
 /** `If-None-Match` compares weakly (RFC 9110 §13.1.2). */

@@ -1,5 +1,6 @@
 /** Enrolment over Secure Transport (RFC 7030): how a device gets its certificate with `curl` and `openssl`. */
 import { type Context, Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import { serialNo } from '../../protocol/identifiers.ts';
 import { addCertificate, isKeyOfAnother, listRevoked, useEnrolmentToken } from '../../store/certificates.ts';
@@ -15,12 +16,18 @@ const MAX_REQUEST_BYTES = 16 * 1024;
 const TRIES = 10;
 const TRIES_WINDOW_S = 900;
 
+/** Anybody may send here, so nothing larger is read at all. */
+const small = bodyLimit({
+  maxSize: MAX_REQUEST_BYTES,
+  onError: () => problem(413, 'Request too large', `At most ${MAX_REQUEST_BYTES} bytes.`),
+});
+
 const basic = z.templateLiteral([z.string().min(1), ':', z.string().min(1)]);
 
 export const est = new Hono<DeviceEnv>()
   .get('/.well-known/est/cacerts', (c) => pkcs7(c, caCertificates(c.env)))
   .get('/.well-known/est/csrattrs', (c) => c.body(null, 204))
-  .post('/.well-known/est/simpleenroll', async (c) => {
+  .post('/.well-known/est/simpleenroll', small, async (c) => {
     const login = readBasic(c.req.header('Authorization'));
     const body = await c.req.text();
     if (login === undefined)
@@ -38,7 +45,7 @@ export const est = new Hono<DeviceEnv>()
       return used;
     });
   })
-  .post('/.well-known/est/simplereenroll', requireDevice, async (c) => {
+  .post('/.well-known/est/simplereenroll', small, requireDevice, async (c) => {
     const { device_id: id, serial_no } = c.var.device;
     return grant(c, { id, serial_no }, await c.req.text(), async () => true);
   })
@@ -53,8 +60,6 @@ async function grant(
   body: string,
   authorise: () => Promise<boolean>,
 ): Promise<Response> {
-  if (body.length > MAX_REQUEST_BYTES)
-    return problem(413, 'Request too large', `At most ${MAX_REQUEST_BYTES} bytes.`);
   try {
     const { publicKey, keyDigest } = await readRequest(body);
     if (await isKeyOfAnother(c.var.db, keyDigest, device.id)) {

@@ -1,0 +1,94 @@
+/**
+ * A firmware's bytes: out of this data centre's cache where it has them, otherwise out of R2. Whoever calls has
+ * checked the link's signature; the cache itself knows nothing of links, so all of them share one copy.
+ */
+import type { Env } from '../../durable-objects/env.ts';
+import { objectKey } from '../../store/firmware.ts';
+
+/** What may still be read of a firmware after it was deleted, by links made before. */
+const KEPT_S = 3600;
+/** The Cache API takes no more. */
+const MAX_CACHED_BYTES = 512 * 1024 * 1024;
+
+export interface Part {
+  offset: number;
+  length: number;
+}
+
+export interface Content {
+  size: number;
+  /** All of it or a part; `undefined` where it has gone in the meantime. */
+  read(part?: Part): Promise<ReadableStream | undefined>;
+}
+
+/** Opens the bytes with this hash (lower-case hex); `undefined` where nobody has them. */
+export async function openContent(
+  env: Env,
+  sha256: string,
+  later: (work: Promise<void>) => void,
+): Promise<Content | undefined> {
+  const stored = await sizeInCache(env, sha256);
+  if (stored !== undefined) {
+    return {
+      size: stored,
+      read: async (part) => (await readCache(env, sha256, part)) ?? readBucket(env, sha256, part),
+    };
+  }
+  const head = await env.FIRMWARE.head(objectKey(sha256));
+  if (head === null) return undefined;
+  return {
+    size: head.size,
+    read: (part) => {
+      if (head.size <= MAX_CACHED_BYTES) later(fill(env, sha256));
+      return readBucket(env, sha256, part);
+    },
+  };
+}
+
+/** On our own host, with no part of any link in it. */
+const cacheKey = (env: Env, sha256: string): string => `${env.PUBLIC_URL}/download/${sha256}`;
+
+async function sizeInCache(env: Env, sha256: string): Promise<number | undefined> {
+  const found = await caches.default.match(cacheKey(env, sha256));
+  await found?.body?.cancel();
+  const size = Number(found?.headers.get('Content-Length') ?? Number.NaN);
+  return Number.isSafeInteger(size) ? size : undefined;
+}
+
+async function readCache(env: Env, sha256: string, part?: Part): Promise<ReadableStream | undefined> {
+  const headers = new Headers();
+  if (part !== undefined) headers.set('Range', `bytes=${part.offset}-${part.offset + part.length - 1}`);
+  const found = await caches.default.match(new Request(cacheKey(env, sha256), { headers }));
+  if (found?.body && found.status === (part === undefined ? 200 : 206)) return found.body;
+  await found?.body?.cancel();
+  return undefined;
+}
+
+async function readBucket(env: Env, sha256: string, part?: Part): Promise<ReadableStream | undefined> {
+  const range = part === undefined ? {} : { range: { offset: part.offset, length: part.length } };
+  const object = await env.FIRMWARE.get(objectKey(sha256), range);
+  return object?.body;
+}
+
+/** What this isolate is putting into the cache right now: a fleet asks for the same firmware at once. */
+const filling = new Set<string>();
+
+/**
+ * Puts the whole into the cache by a read of its own: a copy branched off from a slow device's download would
+ * wait in memory.
+ */
+async function fill(env: Env, sha256: string): Promise<void> {
+  if (filling.has(sha256)) return;
+  filling.add(sha256);
+  try {
+    const object = await env.FIRMWARE.get(objectKey(sha256));
+    if (object === null) return;
+    const headers = { 'Content-Length': String(object.size), 'Cache-Control': `public, max-age=${KEPT_S}` };
+    await caches.default.put(cacheKey(env, sha256), new Response(object.body, { headers }));
+  } catch (error) {
+    const msg = `firmware ${sha256} was not cached: ${String(error)}`;
+    console.warn(JSON.stringify({ level: 'warn', part: 'worker', msg }));
+  } finally {
+    filling.delete(sha256);
+  }
+}

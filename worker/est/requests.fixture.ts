@@ -1,0 +1,49 @@
+/** Certificate requests made with OpenSSL, base64 DER: what no WebCrypto can make. Their keys are thrown away. */
+export const requests = {
+  /** P-256, and asks to be a CA, a server, `evil.example`, and the bridge. */
+  greedy:
+    'MIIBNTCB2wIBADApMQ4wDAYDVQQDDAVvdGhlcjEXMBUGA1UECwwOc2t5bGFyay1icmlkZ2UwWTATBgcqhkjOPQIBBggqhkjO' +
+    'PQMBBwNCAAREMNntCLz3hnUz7H6i/0Jb+s7SzZY54tOEZMzdpgnY5RsI01YNatjBjve6XQL8WvqEErqpntvWJjGKsWkhV3oI' +
+    'oFAwTgYJKoZIhvcNAQkOMUEwPzAPBgNVHRMBAf8EBTADAQH/MBcGA1UdEQQQMA6CDGV2aWwuZXhhbXBsZTATBgNVHSUEDDAK' +
+    'BggrBgEFBQcDATAKBggqhkjOPQQDAgNJADBGAiEApYJeIhTSghnSrpT4n1uDWqk9zvoBCzKzhrmqzRRJ3eUCIQD4ytybyxxO' +
+    'l1ckonSqEowo8xyx1eotx9pm6AuxdR4qEw==',
+  /** Each properly signed, by a key that devices may not have. */
+  weak: {
+    'P-192':
+      'MIGlMF4CAQAwDDEKMAgGA1UEAwwBeDBJMBMGByqGSM49AgEGCCqGSM49AwEBAzIABP1W5uNeVoX3YUiB3CPjHTZyNIzsOI' +
+      'uHKOjoeuVE1U7654/dX4UbU86TjdsuBycdbaAAMAoGCCqGSM49BAMCAzcAMDQCGEEfUzJoslW4cj7ReMbFNnsUw1a5DhqO' +
+      'GwIYEl+iGhVarpfOdCvAY2u35Drdw4TBittf',
+    'P-384':
+      'MIIBBDCBiwIBADAMMQowCAYDVQQDDAF4MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAEBAYXYHWfzycDlSWCc8vsEtlSpAGQh7' +
+      'LOhYHJ+AzTqZq5JiV4pwZuoczjf32plF5sZZybOTTO6wG+ThGbl0jfbdRUL31u0U5ETgy8Y2g+xRSRIccbraLIqa2zj/50' +
+      'A/uvoAAwCgYIKoZIzj0EAwIDaAAwZQIwRsnE+mv91t4OvTrd2PsV5ETWURcxkqCTurOGV4hVfKl7WEq4drs/N8lcqEpAjF' +
+      'AtAjEAwSQut84yLaIxZ1QJrwWm2fC3Gnuh94b9RxMCvdoWnz6MtL52Iz17XMzf5TS26J98',
+    secp256k1:
+      'MIHDMGsCAQAwDDEKMAgGA1UEAwwBeDBWMBAGByqGSM49AgEGBSuBBAAKA0IABBQ4QMIpr0dfCN06KYZrFCE9hTbG9V/GZo' +
+      'gOwQiE9rNJLNv7gJbXD8xqFM/2uQ/fDlGa4InOpx15O03gKf9X7uqgADAKBggqhkjOPQQDAgNIADBFAiB29QzyUgUcsmIb' +
+      '2jLKd4bY7nsnUx4bHaCR8H37a5POkAIhAJqr/PzLpHr+IGWkTMxS96Yc1e7ubkeM2a3QdWmt9iee',
+    brainpoolP256r1:
+      'MIHHMG8CAQAwDDEKMAgGA1UEAwwBeDBaMBQGByqGSM49AgEGCSskAwMCCAEBBwNCAAQpBo7tplRR/LRB5codSehqs4cUiH' +
+      'OfvmYai/95jZoU+FfkjrOW9riyQbdyVIEgKNE8jA+7OIvXMgBSIfdDXYwcoAAwCgYIKoZIzj0EAwIDSAAwRQIgefKK7zCK' +
+      'XAlM8GpCdUD+0IsTvVx/Q+VM7EtYvEQX9ZgCIQCS+UPHJBKaRjsOmoC5IzVl0OsbBvbj/2FNFUg1kDXmcA==',
+    Ed448:
+      'MIHWMFgCAQAwDDEKMAgGA1UEAwwBeDBDMAUGAytlcQM6ANADVT16lXD7eJ+qx8fj4zwtbLZJ3Qrry4+Mokhb2ndOO9C8hm' +
+      'NtznA232WqaLRd0Dt9nuOSYUBIAKAAMAUGAytlcQNzAMf2GpAtWNdRpkY5mKXM0OFTlaA90CaFkn+1mdQ6t4PYmaUtVYxW' +
+      'dGPwncNBU4ZjGhcI7UpcdVArAA0+vjdYEPv0ikSsjCyFv76sX3huF8676aecAzsQS08Lq6qjjj26N7dgAjei5tUDdCdDvu' +
+      'lpv8wdAA==',
+    'RSA-1024':
+      'MIIBSzCBtQIBADAMMQowCAYDVQQDDAF4MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCu5M7NfuEQNYCxiw1l5Qb/+E' +
+      'Qe7iujWY3EPsNJTwMpp9djUSbZ4e6fZAuQ7LVmMgTUhsJ5QsLX8tLx8Yyk378n+Bd7wDmZOUudV1OeyonaymaWcVwE4p+B' +
+      'LgQ7AK+r5EclD7rG3NwdBrlR62z7wA92DUVgUg/Jye54PBbAGMkVywIDAQABoAAwDQYJKoZIhvcNAQELBQADgYEAGZ1Pgw' +
+      '34Jn5VRf5qYqs7SEtWmW2Tkq+tQ0nUT5W3zUIa+5zuyrOeLuqCxxW42sSpP/cIUlk1Gdgl5PXrW1vaBpK3ztPMmoIf6iJL' +
+      '5j6fKA2y95rzPnALN63hEX9obKnJbtZ5Ku0F8+8Z2lHOJmJ7n2baGbBxaEUJ5oTdmXxiGrQ=',
+    'P-256 with its curve spelled out':
+      'MIIBvDCCAWICAQAwDDEKMAgGA1UEAwwBeDCCAUswggEDBgcqhkjOPQIBMIH3AgEBMCwGByqGSM49AQECIQD/////AAAAAQ' +
+      'AAAAAAAAAAAAAAAP///////////////zBbBCD/////AAAAAQAAAAAAAAAAAAAAAP///////////////AQgWsY12Ko6k+ez' +
+      '671VdpiGvGUdBrDMU7D2O848PifSYEsDFQDEnTYIhucEk2pmeOETnSa3gZ9+kARBBGsX0fLhLEJH+Lzm5WOkQPJ3A32BLe' +
+      'szoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfUCIQD/////AAAAAP//////////vOb6racXnoTz' +
+      'ucrC/GMlUQIBAQNCAASmhqpgUEv2YLdVXCqJmHCtyOtIKc34jGtDea2S9CK5Hs4Vddoxry5baRlu6TBHQbGcTqZ+x3i/U0' +
+      'QVc0bdgQ+ooAAwCgYIKoZIzj0EAwIDSAAwRQIhAPq8GW2+NzUjJvMpLrnVC35LMSUjbtUQS0LEaodWV8bBAiAeD7ByBckh' +
+      'Q+SbZfCBwJTpUiduWLsPvJnkZ7D4MXBY1g==',
+  },
+};
