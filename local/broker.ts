@@ -60,7 +60,10 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
   aedes.on('connectionError', (_client, error) => log('broker', 'warn', error.message));
   aedes.on('publish', (packet: AedesPublishPacket, client: Client | null) => {
     const serial = DISCONNECT.exec(packet.topic)?.[1];
-    if (serial !== undefined && of(client)?.kind === 'bridge') end(serial);
+    if (serial === undefined || of(client)?.kind !== 'bridge') return;
+    end(serial);
+    // A device that is not connected now has its certificate on the list, and must not come back meanwhile.
+    void readCrl();
   });
 
   /** Ends a device's sessions, and remembers its certificate. */
