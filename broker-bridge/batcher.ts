@@ -1,14 +1,21 @@
 /**
- * Messages into batches: one open batch a fleet shard and lane. Statuses and notifications go out at once and never
- * wait behind heartbeats; of the heartbeats of one device in a batch only the newest is sent. Pure but for time.
+ * Messages of one fleet shard and lane into batches, in order. Statuses and notifications have a lane of their own, so
+ * that they never wait behind heartbeats; of the heartbeats of one device in a batch only the newest is sent. Pure.
  */
 import { MAX_BATCH_MESSAGES, MAX_PAYLOAD_BYTES } from '../protocol/bridge.ts';
 import { heartbeat } from '../protocol/messages.ts';
 import { shardOf } from '../protocol/shards.ts';
-import { parseUpTopic } from '../protocol/topics.ts';
+import { parseUpTopic, type UpChannel } from '../protocol/topics.ts';
 import type { Held } from './ack-window.ts';
 
 export type Lane = 'urgent' | 'heartbeat';
+
+/** Where a message belongs. What is no device's goes to shard 0, at once: the edge refuses and keeps it. */
+export interface Place {
+  shard: number;
+  lane: Lane;
+  channel: UpChannel | 'other';
+}
 
 export interface Received {
   topic: string;
@@ -25,69 +32,98 @@ export interface Batch {
   messages: Received[];
 }
 
-const MAX_BATCH_CHARACTERS = 64 * 1024;
+const MAX_BATCH_BYTES = 64 * 1024;
+/** What the protocol allows; no device's topic comes near. */
+const MAX_TOPIC_CHARACTERS = 1024;
 
-interface Open {
+export function placeOf(topic: string): Place {
+  const from = parseUpTopic(topic);
+  if (from === undefined) return { shard: 0, lane: 'urgent', channel: 'other' };
+  const lane = from.channel === 'heartbeat' ? 'heartbeat' : 'urgent';
+  return { shard: shardOf(from.serial_no), lane, channel: from.channel };
+}
+
+interface Filling {
   messages: Received[];
   /** Where the newest heartbeat of a topic stands. */
-  places: Map<string, number>;
-  characters: number;
+  newest: Map<string, number>;
+  bytes: number;
 }
 
 export class Batcher {
-  readonly #open = new Map<string, Open>();
+  readonly #shard: number;
+  readonly #lane: Lane;
+  /** The last one is still filling. */
+  readonly #waiting: Filling[] = [];
 
-  /** Adds a message; answers the batch it completes, if any. */
-  add(topic: string, payload: Buffer, receivedAt: number, held: Held): Batch | undefined {
-    const from = parseUpTopic(topic);
-    const lane: Lane = from?.channel === 'heartbeat' ? 'heartbeat' : 'urgent';
-    const shard = from === undefined ? 0 : shardOf(from.serial_no);
-    const key = keyOf(shard, lane);
-    const open: Open = this.#open.get(key) ?? { messages: [], places: new Map(), characters: 0 };
-    this.#open.set(key, open);
+  constructor(shard: number, lane: Lane) {
+    this.#shard = shard;
+    this.#lane = lane;
+  }
+
+  /** Adds a message. True if it supersedes an older heartbeat, which is then not sent. */
+  add(topic: string, payload: Buffer, held: Held): boolean {
+    const filling = this.#filling();
+    const bytes = payload.subarray(0, MAX_PAYLOAD_BYTES + 1);
     const message: Received = {
-      topic,
-      payload: payload.subarray(0, MAX_PAYLOAD_BYTES + 1).toString(),
-      received_at: receivedAt,
+      topic:
+        topic.length > MAX_TOPIC_CHARACTERS ? topic.slice(0, MAX_TOPIC_CHARACTERS).toWellFormed() : topic,
+      payload: bytes.toString(),
+      received_at: held.receivedAt,
       held: [held],
     };
-    const place = lane === 'heartbeat' ? open.places.get(topic) : undefined;
-    const older = place === undefined ? undefined : open.messages[place];
-    if (older !== undefined && place !== undefined && isHeartbeatOf(from?.serial_no, older.payload)) {
-      message.held = [...older.held, held];
-      open.messages[place] = message;
-      open.characters += message.payload.length - older.payload.length;
-    } else {
-      open.places.set(topic, open.messages.length);
-      open.messages.push(message);
-      open.characters += message.payload.length;
-    }
-    const full = open.messages.length >= MAX_BATCH_MESSAGES || open.characters >= MAX_BATCH_CHARACTERS;
-    return full ? this.take(shard, lane) : undefined;
+    filling.bytes += bytes.length;
+    if (this.#lane === 'heartbeat' && supersedes(filling, message)) return true;
+    filling.newest.set(topic, filling.messages.length);
+    filling.messages.push(message);
+    return false;
   }
 
-  /** The open batch of a shard and lane, closed now. */
-  take(shard: number, lane: Lane): Batch | undefined {
-    const open = this.#open.get(keyOf(shard, lane));
-    if (open === undefined || open.messages.length === 0) return undefined;
-    this.#open.delete(keyOf(shard, lane));
-    return { shard, lane, messages: open.messages };
+  /** Nothing waits. */
+  get empty(): boolean {
+    return this.#waiting.length === 0;
   }
 
-  /** Every open batch of a lane, closed now. */
-  takeAll(lane: Lane): Batch[] {
-    const keys = [...this.#open.keys()].filter((key) => key.endsWith(lane));
-    return keys.flatMap((key) => this.take(Number.parseInt(key, 10), lane) ?? []);
+  /** There is a batch that nothing more fits into. */
+  get full(): boolean {
+    const [first] = this.#waiting;
+    return first !== undefined && isFull(first);
+  }
+
+  /** The oldest batch, closed now. */
+  next(): Batch | undefined {
+    const first = this.#waiting.shift();
+    return first && { shard: this.#shard, lane: this.#lane, messages: first.messages };
+  }
+
+  #filling(): Filling {
+    const last = this.#waiting.at(-1);
+    if (last !== undefined && !isFull(last)) return last;
+    const fresh: Filling = { messages: [], newest: new Map(), bytes: 0 };
+    this.#waiting.push(fresh);
+    return fresh;
   }
 }
 
+const isFull = ({ messages, bytes }: Filling): boolean =>
+  messages.length >= MAX_BATCH_MESSAGES || bytes >= MAX_BATCH_BYTES;
+
+/** Puts a heartbeat in the place of the device's older one. */
+function supersedes({ messages, newest }: Filling, message: Received): boolean {
+  const place = newest.get(message.topic);
+  const older = place === undefined ? undefined : messages[place];
+  if (place === undefined || older === undefined || !isUnderstood(older)) return false;
+  older.held.push(...message.held);
+  message.held = older.held;
+  messages[place] = message;
+  return true;
+}
+
 /** Only what is understood can be superseded: the edge is to see, and keep, everything else. */
-function isHeartbeatOf(serialNo: string | undefined, payload: string): boolean {
+function isUnderstood({ topic, payload }: Received): boolean {
   try {
-    return heartbeat.safeParse(JSON.parse(payload)).data?.serial_no === serialNo;
+    return heartbeat.safeParse(JSON.parse(payload)).data?.serial_no === parseUpTopic(topic)?.serial_no;
   } catch {
     return false;
   }
 }
-
-const keyOf = (shard: number, lane: Lane): string => `${shard} ${lane}`;

@@ -1,160 +1,90 @@
 /** The bridge: MQTT on one side, the edge on the other, and no acknowledgement before what it promises is true. */
-import { readFileSync } from 'node:fs';
-import { connect as connectPlain, isIP } from 'node:net';
-import { connect as connectTls } from 'node:tls';
-import { type IClientOptions, MqttClient } from 'mqtt';
-import { UP_CHANNELS } from '../protocol/topics.ts';
-import { AckWindow } from './ack-window.ts';
-import { type Batch, Batcher, type Lane } from './batcher.ts';
+import { Broker } from './broker.ts';
+import { tlsFiles } from './broker-address.ts';
 import { CommandLink } from './command-link.ts';
 import type { Configuration } from './configuration.ts';
-import { newCounters, serveHealth } from './counters.ts';
+import { newCounters, type Status } from './counters.ts';
 import { EdgeSender } from './edge-sender.ts';
-import { HeldSocket } from './held-socket.ts';
+import { missing, serveHealth } from './health.ts';
+import { Intake } from './intake.ts';
 import { log } from './log.ts';
 
-/** How long a lane collects before it sends. */
-const COLLECT_MS: Record<Lane, number> = { urgent: 10, heartbeat: 250 };
-const CLOSE_MS = 5_000;
+/** How long what is held may take to reach the edge when the bridge ends. */
+const DRAIN_MS = 5_000;
+/** While a side is not connected, this often a line says so. */
+const REMIND_MS = 15_000;
 
 export interface Bridge {
   healthPort: number;
+  /** Resolves when both sides are connected for the first time; never, if they never are. */
+  ready: Promise<void>;
+  /** Reads no more, delivers what it holds (5 s at most; the rest stays with the broker), disconnects. */
   close(): Promise<void>;
 }
 
-/** Starts the bridge; resolves when both sides are connected. */
+/** Starts the bridge. Throws if a file cannot be read or the health port is taken. */
 export async function startBridge(config: Configuration): Promise<Bridge> {
+  tlsFiles(config);
   const edge = { url: config.EDGE_URL, token: config.BRIDGE_TOKEN, bridgeId: config.BRIDGE_ID };
   const counters = newCounters();
-  const sender = new EdgeSender(edge, counters);
-  const batcher = new Batcher();
   const stopping = new AbortController();
-  const underway = new Set<Promise<void>>();
-  const timers = new Map<Lane, NodeJS.Timeout>();
-  let socket: HeldSocket | undefined;
-  let window = new AckWindow(() => undefined);
-
-  const open = () => {
-    const fresh = openSocket(config);
-    const own = new AckWindow((ids) => {
-      // A packet id means nothing on any other connection than its own.
-      fresh.acknowledge(ids);
-      fresh.gate(own.size >= config.WINDOW);
-    });
-    [socket, window] = [fresh, own];
-    return fresh;
-  };
-  const client = new MqttClient(open, clientOptions(config));
-
-  const send = (batch: Batch) => {
-    const into = window;
-    const work = sender
-      .send(batch, stopping.signal)
-      .then(() => into.settle(batch.messages.flatMap((m) => m.held)))
-      .catch((error: unknown) => {
-        if (!stopping.signal.aborted) log('error', String(error));
-      })
-      .finally(() => underway.delete(work));
-    underway.add(work);
-  };
-  const flush = (lane: Lane) => {
-    timers.delete(lane);
-    for (const batch of batcher.takeAll(lane)) send(batch);
-  };
-
-  client.on('message', (topic, payload, packet) => {
-    counters.received += 1;
-    if (packet.messageId === undefined) return;
-    const held = window.hold(packet.messageId);
-    const full = batcher.add(topic, payload, Date.now(), held);
-    if (full !== undefined) send(full);
-    const lane: Lane = topic.endsWith('/heartbeat') ? 'heartbeat' : 'urgent';
-    if (!timers.has(lane)) timers.set(lane, setTimeout(flush, COLLECT_MS[lane], lane));
-    if (window.size >= config.WINDOW) socket?.gate(true);
+  const ready = Promise.withResolvers<void>();
+  const sender = new EdgeSender(edge, counters);
+  const intake = new Intake(
+    (batch) => sender.send(batch, stopping.signal),
+    counters,
+    () => broker.settled(),
+  );
+  const link = new CommandLink(edge, {
+    async publish(topic, payload) {
+      await broker.publish(topic, payload);
+      counters.published += 1;
+    },
+    failed: () => {
+      counters.unpublished += 1;
+    },
+    changed: (connected) => {
+      log('info', connected ? 'command link up' : 'command link down');
+      if (connected) ready.resolve();
+    },
   });
-  client.on('error', (error) => log('warn', `MQTT: ${error.message}`));
-  client.on('close', () => {
-    // What is open now belongs to a connection that is gone: it comes again, and is then known already.
-    for (const lane of ['urgent', 'heartbeat'] as const) flush(lane);
+  const broker = new Broker(config, {
+    take: (topic, payload, held) => intake.take(topic, payload, held),
+    changed: (connected) => (connected ? link.open() : link.close()),
   });
-
-  await subscribed(client, config);
-  const link = await new Promise<CommandLink>((resolve) => {
-    const made: CommandLink = new CommandLink(edge, {
-      async publish(topic, payload) {
-        await client.publishAsync(topic, payload, { qos: 1 });
-        counters.published += 1;
-      },
-      changed: (connected) => {
-        log('info', connected ? 'command link up' : 'command link down');
-        if (connected) resolve(made);
-      },
-    });
-  });
-  const look = () => ({ mqtt: client.connected, link: link.connected, window: window.size });
+  const look = () => statusOf(broker, link, sender);
   const health = await serveHealth(config.HEALTH_HOST, config.HEALTH_PORT, counters, look);
+  broker.open();
+  const remind = setInterval(() => {
+    const down = missing(look());
+    if (down.length > 0) log('warn', `not connected: ${down.join(', ')}`);
+  }, REMIND_MS);
 
   return {
     healthPort: health.port,
+    ready: ready.promise,
     async close() {
+      clearInterval(remind);
+      broker.hush();
       link.close();
-      health.close();
-      for (const lane of ['urgent', 'heartbeat'] as const) flush(lane);
-      const late = setTimeout(() => stopping.abort(), CLOSE_MS);
-      await Promise.all(underway);
+      const late = setTimeout(() => stopping.abort(), DRAIN_MS);
+      await intake.drain();
       clearTimeout(late);
-      await client.endAsync();
+      await broker.close();
+      await sender.close();
+      health.close();
     },
   };
 }
 
-/** Subscribes; with MQTT 5 several bridges share the messages. Again on every new connection. */
-function subscribed(client: MqttClient, config: Configuration): Promise<void> {
-  const prefix = config.MQTT_VERSION === 5 ? '$share/skylark/' : '';
-  const topics = UP_CHANNELS.map((channel) => `${prefix}devices/+/${channel}`);
-  return new Promise((resolve, reject) => {
-    client.on('connect', () => {
-      client.subscribe(topics, { qos: 1 }, (error, granted) => {
-        const refused = granted?.find(({ qos }) => qos > 2);
-        if (error !== null) reject(new Error(`the broker did not take the subscription: ${error.message}`));
-        else if (refused !== undefined)
-          reject(new Error(`the broker refused the subscription to ${refused.topic}`));
-        else resolve();
-      });
-    });
-  });
-}
-
-function clientOptions(config: Configuration): IClientOptions {
+function statusOf(broker: Broker, link: CommandLink, sender: EdgeSender): Status {
+  const { messages, bytes, oldest } = broker.held;
   return {
-    clientId: config.BRIDGE_ID,
-    clean: false,
-    protocolVersion: config.MQTT_VERSION,
-    keepalive: 30,
-    reconnectPeriod: 1000,
-    resubscribe: false,
-    ...(config.MQTT_USERNAME === undefined ? {} : { username: config.MQTT_USERNAME }),
-    ...(config.MQTT_PASSWORD === undefined ? {} : { password: config.MQTT_PASSWORD }),
-    ...(config.MQTT_VERSION === 5
-      ? { properties: { receiveMaximum: Math.min(65_535, config.WINDOW), sessionExpiryInterval: 86_400 } }
-      : {}),
+    mqtt: broker.connected,
+    link: link.connected,
+    edge: sender.reachable,
+    window: messages,
+    windowBytes: bytes,
+    lagSeconds: oldest === undefined ? 0 : Math.max(0, Date.now() - oldest) / 1000,
   };
-}
-
-function openSocket(config: Configuration): HeldSocket {
-  const { hostname: host, protocol, port } = new URL(config.MQTT_URL);
-  const tls = protocol === 'mqtts:' || protocol === 'ssl:' || protocol === 'tls:';
-  if (!tls) return new HeldSocket(connectPlain(Number(port || 1883), host));
-  const file = (path: string | undefined) => (path === undefined ? undefined : readFileSync(path));
-  return new HeldSocket(
-    connectTls({
-      host,
-      port: Number(port || 8883),
-      ca: file(config.MQTT_CA_FILE),
-      cert: file(config.MQTT_CERT_FILE),
-      key: file(config.MQTT_KEY_FILE),
-      minVersion: 'TLSv1.2',
-      ...(isIP(host) === 0 ? { servername: host } : {}),
-    }),
-  );
 }

@@ -1,86 +1,81 @@
-/** What the bridge counts, and its face to a monitor: `/health` and `/metrics`. */
-
-import { once } from 'node:events';
-import { createServer } from 'node:http';
+/** What the bridge counts, and how a monitor reads it (Prometheus text format 0.0.4). */
+import type { Place } from './batcher.ts';
 
 export interface Counters {
-  received: number;
+  /** Messages from the broker, by channel. */
+  received: Record<Place['channel'], number>;
+  /** Heartbeats for which a newer one was sent. */
+  superseded: number;
+  /** Batches made durable, and the messages in them. */
   batches: number;
+  delivered: number;
+  failures: number;
   retries: number;
-  published: number;
   refused: number;
+  published: number;
+  unpublished: number;
 }
 
 export const newCounters = (): Counters => ({
-  received: 0,
+  received: { heartbeat: 0, status: 0, notify: 0, other: 0 },
+  superseded: 0,
   batches: 0,
+  delivered: 0,
+  failures: 0,
   retries: 0,
-  published: 0,
   refused: 0,
+  published: 0,
+  unpublished: 0,
 });
 
+/** How the bridge is now. */
 export interface Status {
   mqtt: boolean;
   link: boolean;
-  /** Messages not acknowledged yet. */
+  edge: boolean;
+  /** Messages held, not acknowledged yet, and the length of their payloads. */
   window: number;
+  windowBytes: number;
+  /** Age of the oldest of them. */
+  lagSeconds: number;
 }
 
-const HELP: Record<keyof Counters, string> = {
-  received: 'Messages received from the broker',
-  batches: 'Batches answered by the edge',
-  retries: 'Batches sent again',
-  published: 'Commands the broker has acknowledged',
-  refused: 'Messages given up because the edge refuses them for ever',
-};
-
-/** The Prometheus text format. Nothing is ever dropped; the counter is there to say so. */
+/** Everything as Prometheus text. */
 export function renderMetrics(counters: Counters, status: Status): string {
-  const gauge = (name: string, help: string, value: number) =>
-    `# HELP skylark_bridge_${name} ${help}\n# TYPE skylark_bridge_${name} gauge\nskylark_bridge_${name} ${value}\n`;
-  const counted = (Object.keys(HELP) as (keyof Counters)[]).map(
-    (name) =>
-      `# HELP skylark_bridge_${name}_total ${HELP[name]}\n# TYPE skylark_bridge_${name}_total counter\nskylark_bridge_${name}_total ${counters[name]}\n`,
-  );
-  return [
-    ...counted,
-    '# HELP skylark_bridge_dropped_total Messages lost\n# TYPE skylark_bridge_dropped_total counter\nskylark_bridge_dropped_total 0\n',
+  const metrics = [
+    family('received_total', 'counter', 'Messages received from the broker', [
+      ...Object.entries(counters.received).map(([channel, n]) => [`{channel="${channel}"}`, n] as const),
+    ]),
+    counter('superseded', 'Heartbeats for which a newer one of the device was sent', counters.superseded),
+    family('batch_messages', 'summary', 'Messages per batch the edge has made durable', [
+      ['_sum', counters.delivered],
+      ['_count', counters.batches],
+    ]),
+    counter('batch_failures', 'Attempts to deliver a batch that failed', counters.failures),
+    counter('retries', 'Batches sent again', counters.retries),
+    counter('refused', 'Messages given up because the edge refuses them for ever', counters.refused),
+    // There is no path on which the bridge drops one; the counter is there to say so.
+    counter('dropped', 'Messages lost', 0),
+    counter('published', 'Commands the broker has acknowledged', counters.published),
+    counter('publish_failures', 'Commands the broker has not taken', counters.unpublished),
     gauge('connected', 'Connected to the broker', Number(status.mqtt)),
     gauge('link_connected', 'Connected to the edge for commands', Number(status.link)),
-    gauge('window', 'Messages not acknowledged yet', status.window),
-  ].join('');
+    gauge('edge_up', 'The edge took the last batch', Number(status.edge)),
+    gauge('window', 'Messages held: not durable, so not acknowledged', status.window),
+    gauge('window_bytes', 'Length of their payloads', status.windowBytes),
+    gauge('lag_seconds', 'Age of the oldest of them', status.lagSeconds),
+  ];
+  return metrics.join('');
 }
 
-/** Serves `/health` and `/metrics`. */
-export async function serveHealth(
-  host: string,
-  port: number,
-  counters: Counters,
-  look: () => Status,
-): Promise<{ port: number; close(): void }> {
-  const server = createServer((request, response) => {
-    const status = look();
-    if (request.url === '/metrics') {
-      response
-        .writeHead(200, { 'Content-Type': 'text/plain; version=0.0.4' })
-        .end(renderMetrics(counters, status));
-    } else if (request.url === '/health') {
-      const up = status.mqtt && status.link;
-      response
-        .writeHead(up ? 200 : 503, { 'Content-Type': 'application/json' })
-        .end(JSON.stringify({ status: up ? 'ok' : 'down', ...status }));
-    } else {
-      response.writeHead(404).end();
-    }
-  });
-  server.listen(port, host);
-  await once(server, 'listening');
-  const address = server.address();
-  return {
-    port: typeof address === 'object' && address !== null ? address.port : port,
-    close: () => {
-      server.close();
-      server.closeAllConnections();
-    },
-  };
+type Sample = readonly [suffix: string, value: number];
+
+function family(name: string, type: string, help: string, samples: readonly Sample[]): string {
+  const full = `skylark_bridge_${name}`;
+  const lines = samples.map(([suffix, value]) => `${full}${suffix} ${value}\n`);
+  return `# HELP ${full} ${help}\n# TYPE ${full} ${type}\n${lines.join('')}`;
 }
+
+const counter = (name: string, help: string, value: number) =>
+  family(`${name}_total`, 'counter', help, [['', value]]);
+const gauge = (name: string, help: string, value: number) => family(name, 'gauge', help, [['', value]]);

@@ -3,51 +3,81 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
-import type { IngestBatch } from '../protocol/bridge.ts';
+import { Pool } from 'undici';
+import { type IngestBatch, ingestAnswer } from '../protocol/bridge.ts';
 import type { Batch } from './batcher.ts';
 import type { Counters } from './counters.ts';
 import { log } from './log.ts';
-import { retryDelayMs } from './retry.ts';
+import { retryDelayMs, slowDelayMs } from './retry.ts';
 
 const pack = promisify(gzip);
+const CONNECTIONS = 32;
+const CONNECT_MS = 10_000;
 const REQUEST_MS = 30_000;
+const LONGEST_RETRY_AFTER_S = 60;
+/** While the edge is down, this often a line says so. */
+const REMIND_MS = 30_000;
 
 export interface EdgeAddress {
+  /** Without a slash at the end. */
   url: string;
   token: string;
   bridgeId: string;
 }
 
+/** `retryAfterMs` is what the edge asked for; `credential`: only a person can mend it. */
+type Outcome = 'durable' | 'refused' | { retryAfterMs: number; credential: boolean };
+type Pause = (ms: number, stopped: AbortSignal) => Promise<void>;
+
 export class EdgeSender {
   readonly #edge: EdgeAddress;
   readonly #counters: Counters;
-  /** One batch at a time a shard and lane: a device's statuses keep their order. */
-  readonly #turns = new Map<string, Promise<void>>();
+  readonly #pool: Pool;
+  readonly #path: string;
+  readonly #pause: Pause;
+  #reachable = true;
+  #reminded = 0;
 
-  constructor(edge: EdgeAddress, counters: Counters) {
+  constructor(
+    edge: EdgeAddress,
+    counters: Counters,
+    pause: Pause = (ms, signal) => wait(ms, undefined, { signal }),
+  ) {
+    const { origin, pathname } = new URL(`${edge.url}/ingest`);
     this.#edge = edge;
     this.#counters = counters;
+    this.#path = pathname;
+    this.#pause = pause;
+    this.#pool = new Pool(origin, { connections: CONNECTIONS, connect: { timeout: CONNECT_MS } });
   }
 
-  /** Resolves when the edge has the batch. Never rejects before `stopped` says so. */
-  send(batch: Batch, stopped: AbortSignal): Promise<void> {
-    const lane = `${batch.shard} ${batch.lane}`;
-    const before = this.#turns.get(lane) ?? Promise.resolve();
-    const mine = before.catch(() => undefined).then(() => this.#deliver(batch, stopped));
-    this.#turns.set(lane, mine);
-    return mine;
+  /** False after a failure, until the edge has taken a batch. */
+  get reachable(): boolean {
+    return this.#reachable;
   }
 
-  async #deliver(batch: Batch, stopped: AbortSignal): Promise<void> {
+  /** Resolves when the edge has the batch, however long that takes. Rejects only when `stopped` says so. */
+  async send(batch: Batch, stopped: AbortSignal): Promise<void> {
     const body = await pack(JSON.stringify(this.#columns(batch)));
     for (let attempt = 0; ; attempt += 1) {
       stopped.throwIfAborted();
-      const outcome = await this.#post(body);
-      if (outcome === 'durable') return;
+      const outcome = await this.#post(body, stopped);
+      if (outcome === 'durable') {
+        this.#counters.batches += 1;
+        this.#counters.delivered += batch.messages.length;
+        return;
+      }
       if (outcome === 'refused') return this.#split(batch, stopped);
       this.#counters.retries += 1;
-      await wait(retryDelayMs(attempt, Math.random()), undefined, { signal: stopped });
+      const random = Math.random();
+      const delay = outcome.credential ? slowDelayMs(random) : retryDelayMs(attempt, random);
+      await this.#pause(Math.max(delay, outcome.retryAfterMs), stopped);
     }
+  }
+
+  /** Lets go of the connections. */
+  async close(): Promise<void> {
+    await this.#pool.destroy();
   }
 
   /** The edge will never take this batch: find the message that is to blame, so that it blocks nothing else. */
@@ -61,31 +91,63 @@ export class EdgeSender {
       return;
     }
     const half = Math.ceil(messages.length / 2);
-    await this.#deliver({ ...batch, messages: messages.slice(0, half) }, stopped);
-    await this.#deliver({ ...batch, messages: messages.slice(half) }, stopped);
+    await this.send({ ...batch, messages: messages.slice(0, half) }, stopped);
+    await this.send({ ...batch, messages: messages.slice(half) }, stopped);
   }
 
-  async #post(body: Buffer<ArrayBufferLike>): Promise<'durable' | 'refused' | 'again'> {
+  async #post(body: Buffer, stopped: AbortSignal): Promise<Outcome> {
     try {
-      const response = await fetch(`${this.#edge.url}/ingest`, {
+      const response = await this.#pool.request({
         method: 'POST',
+        path: this.#path,
         headers: {
-          Authorization: `Bearer ${this.#edge.token}`,
-          'Content-Type': 'application/json',
-          'Content-Encoding': 'gzip',
+          authorization: `Bearer ${this.#edge.token}`,
+          'content-type': 'application/json',
+          'content-encoding': 'gzip',
         },
-        body: new Uint8Array(body),
-        signal: AbortSignal.timeout(REQUEST_MS),
+        body,
+        signal: AbortSignal.any([stopped, AbortSignal.timeout(REQUEST_MS)]),
       });
-      const text = await response.text();
-      this.#counters.batches += 1;
-      if (response.ok) return 'durable';
-      log('warn', `the edge answered ${response.status}`, { answer: text.slice(0, 300) });
-      return [400, 413, 422].includes(response.status) ? 'refused' : 'again';
+      return this.#judge(response.statusCode, response.headers['retry-after'], await response.body.text());
     } catch (error) {
-      log('warn', `the edge is not reachable: ${String(error)}`);
-      return 'again';
+      if (!stopped.aborted) this.#failed('warn', `the edge is not reachable: ${reasonOf(error)}`);
+      return { retryAfterMs: 0, credential: false };
     }
+  }
+
+  #judge(status: number, retryAfter: string | string[] | undefined, text: string): Outcome {
+    if (status >= 200 && status < 300 && isAnswer(text)) {
+      if (!this.#reachable) log('info', 'the edge takes batches again');
+      this.#reachable = true;
+      return 'durable';
+    }
+    const answer = { answer: text.slice(0, 300) };
+    if (status === 400 || status === 413 || status === 422) {
+      this.#counters.failures += 1;
+      log('error', `the edge refused a batch: ${status}`, answer);
+      return 'refused';
+    }
+    if (status === 401 || status === 403) {
+      const advice = `the edge refuses the bridge's credential (${status}): BRIDGE_TOKEN must be one of the Worker's BRIDGE_TOKENS`;
+      this.#failed('error', advice, answer);
+      return { retryAfterMs: 0, credential: true };
+    }
+    // A 2xx that is not the edge's own answer came from something in between: nothing is durable.
+    this.#failed('warn', `the edge answered ${status}, and that is no promise`, answer);
+    const seconds = Number(retryAfter);
+    return {
+      retryAfterMs: seconds > 0 ? Math.min(seconds, LONGEST_RETRY_AFTER_S) * 1000 : 0,
+      credential: false,
+    };
+  }
+
+  #failed(level: 'warn' | 'error', message: string, more: object = {}): void {
+    this.#counters.failures += 1;
+    if (this.#reachable || Date.now() - this.#reminded >= REMIND_MS) {
+      this.#reminded = Date.now();
+      log(level, `${message}; messages wait, unacknowledged`, more);
+    }
+    this.#reachable = false;
   }
 
   #columns({ shard, messages }: Batch): IngestBatch {
@@ -99,3 +161,14 @@ export class EdgeSender {
     };
   }
 }
+
+function isAnswer(text: string): boolean {
+  try {
+    return ingestAnswer.safeParse(JSON.parse(text)).success;
+  } catch {
+    return false;
+  }
+}
+
+const reasonOf = (error: unknown): string =>
+  error instanceof Error ? error.message || error.name : String(error);

@@ -8,17 +8,20 @@ import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 const PUBACK = 4;
+const PINGREQ = Buffer.from([0xc0, 0x00]);
 
 export class HeldSocket extends Duplex {
   readonly #socket: Socket;
   #gated = false;
   #wanted = false;
+  #received = 0;
   #rest: Buffer = Buffer.alloc(0);
 
   constructor(socket: Socket) {
     super({ allowHalfOpen: false });
     this.#socket = socket;
     socket.on('data', (chunk: Buffer) => {
+      this.#received += chunk.length;
       this.#wanted = this.push(chunk);
       this.#flow();
     });
@@ -30,8 +33,19 @@ export class HeldSocket extends Duplex {
 
   /** Stops reading, or goes on. */
   gate(closed: boolean): void {
+    if (this.#gated === closed) return;
     this.#gated = closed;
     this.#flow();
+  }
+
+  /** Nothing is read. */
+  get gated(): boolean {
+    return this.#gated;
+  }
+
+  /** How many bytes have come. */
+  get received(): number {
+    return this.#received;
   }
 
   /** Acknowledges messages (MQTT 3.1.1 §3.4; in MQTT 5 the short form means success). */
@@ -45,6 +59,11 @@ export class HeldSocket extends Duplex {
     this.#socket.write(bytes);
   }
 
+  /** Keeps the broker from taking the connection for dead (MQTT 3.1.1 §3.12). */
+  ping(): void {
+    if (!this.destroyed) this.#socket.write(PINGREQ);
+  }
+
   override _read(): void {
     this.#wanted = true;
     this.#flow();
@@ -54,6 +73,10 @@ export class HeldSocket extends Duplex {
     const pass = this.#withoutAcks(chunk);
     if (pass.length === 0 || this.#socket.write(pass)) done();
     else this.#socket.once('drain', done);
+  }
+
+  override _writev(chunks: { chunk: Buffer }[], done: (error?: Error | null) => void): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), 'binary', done);
   }
 
   override _final(done: () => void): void {

@@ -12,9 +12,10 @@ try {
     await bridge.close();
     process.exit(0);
   };
-  process.on('SIGTERM', end).on('SIGINT', end).on('disconnect', end);
+  process.on('SIGTERM', end).on('SIGINT', end).on('SIGHUP', end).on('disconnect', end);
+  await bridge.ready;
   log('info', 'the bridge is up', { health_port: bridge.healthPort });
-  process.send?.({ type: 'ready', health_port: bridge.healthPort });
+  if (process.connected) process.send?.({ type: 'ready', health_port: bridge.healthPort });
 } catch (error) {
   log('error', error instanceof Error ? error.message : String(error));
   process.exit(1);

@@ -1,0 +1,97 @@
+/** The road up inside the bridge: collects messages, has their batches delivered, and settles what is durable. */
+import { type Held, settleAll } from './ack-window.ts';
+import { type Batch, Batcher, type Lane, placeOf } from './batcher.ts';
+import type { Counters } from './counters.ts';
+
+/** How long a lane collects before it sends. */
+const COLLECT_MS: Record<Lane, number> = { urgent: 10, heartbeat: 250 };
+
+/** One shard's lane. One batch is under way at a time, so that a device's statuses keep their order. */
+interface LaneState {
+  lane: Lane;
+  batcher: Batcher;
+  busy: boolean;
+  /** Has waited long enough. */
+  due: boolean;
+  timer: NodeJS.Timeout | undefined;
+}
+
+export class Intake {
+  readonly #lanes = new Map<string, LaneState>();
+  readonly #underway = new Set<Promise<void>>();
+  readonly #deliver: (batch: Batch) => Promise<void>;
+  readonly #counters: Counters;
+  readonly #settled: () => void;
+  #draining = false;
+
+  /**
+   * `deliver` resolves when a batch is durable; where it rejects, the batch is never acknowledged. `settled` is called
+   * after each batch.
+   */
+  constructor(deliver: (batch: Batch) => Promise<void>, counters: Counters, settled: () => void) {
+    this.#deliver = deliver;
+    this.#counters = counters;
+    this.#settled = settled;
+  }
+
+  /** Takes a message, to be settled when it is durable. */
+  take(topic: string, payload: Buffer, held: Held): void {
+    const { shard, lane, channel } = placeOf(topic);
+    this.#counters.received[channel] += 1;
+    const key = `${shard} ${lane}`;
+    const state: LaneState = this.#lanes.get(key) ?? {
+      lane,
+      batcher: new Batcher(shard, lane),
+      busy: false,
+      due: false,
+      timer: undefined,
+    };
+    this.#lanes.set(key, state);
+    if (state.batcher.add(topic, payload, held)) this.#counters.superseded += 1;
+    this.#proceed(state);
+  }
+
+  /** Sends everything without waiting for more; resolves when nothing is under way. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    for (const state of this.#lanes.values()) this.#proceed(state);
+    while (this.#underway.size > 0) await Promise.all(this.#underway);
+  }
+
+  #proceed(state: LaneState): void {
+    if (state.busy || state.batcher.empty) return;
+    if (state.due || state.batcher.full || this.#draining) {
+      this.#start(state);
+    } else {
+      state.timer ??= setTimeout(() => {
+        state.timer = undefined;
+        state.due = true;
+        this.#proceed(state);
+      }, COLLECT_MS[state.lane]);
+    }
+  }
+
+  #start(state: LaneState): void {
+    const batch = state.batcher.next();
+    if (batch === undefined) return;
+    clearTimeout(state.timer);
+    state.timer = undefined;
+    state.due = false;
+    state.busy = true;
+    const work = this.#deliver(batch)
+      .then(
+        () => {
+          settleAll(batch.messages.flatMap(({ held }) => held));
+          this.#settled();
+        },
+        // Stopped: not acknowledged, it comes again.
+        () => undefined,
+      )
+      .finally(() => {
+        this.#underway.delete(work);
+        state.busy = false;
+        this.#proceed(state);
+      });
+    this.#underway.add(work);
+  }
+}
