@@ -30,7 +30,12 @@ export const device = z.object({
 });
 export type Device = z.infer<typeof device>;
 
-const label = z.string().min(1).max(64);
+const label = z
+  .string()
+  .trim()
+  .min(1)
+  .max(64)
+  .regex(/^[^\p{Cc}]*$/u, 'no control characters');
 const metadata = z.record(z.string().max(128), z.unknown());
 
 export const registerDevice = z.object({
@@ -103,12 +108,29 @@ export const signatures = z.object({
 });
 export type Signatures = z.infer<typeof signatures>;
 
-const versionRange = z
+export const versionRange = z
   .string()
   .max(200)
   .refine((text) => parseVersionRange(text) !== undefined, {
     error: 'write a version range such as "< v1.1.0" or ">= v1.0.0 < v2.0.0"',
   });
+
+/** A group by rule: devices for which all of this holds. */
+export const groupRule = z
+  .object({
+    model: model.optional(),
+    fw_version: versionRange.optional(),
+    /** At least one of them. */
+    tags: z.array(label).min(1).max(50).optional(),
+    serial_prefix: z.string().min(1).max(64).optional(),
+    /** Each of these keys has this value. */
+    metadata: z.record(z.string().max(128), z.union([z.string(), z.number(), z.boolean()])).optional(),
+  })
+  .strict()
+  .refine((rule) => Object.values(rule).some((part) => part !== undefined), {
+    error: 'a rule says at least one thing: model, fw_version, tags, serial_prefix or metadata',
+  });
+export type GroupRule = z.infer<typeof groupRule>;
 
 export const campaignTarget = z.object({
   model: model.optional(),
@@ -260,6 +282,9 @@ export const deviceEvent = z.object({
   detail: z.record(z.string(), z.unknown()),
 });
 export type DeviceEvent = z.infer<typeof deviceEvent>;
+
+/** What happened to a setting: somebody asked for a value, the device confirmed one, or did not in time. */
+export const CONFIG_CHANGES = ['requested', 'confirmed', 'expired'] as const;
 
 export const configEntry = z.object({
   key: z.string(),

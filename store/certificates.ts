@@ -1,5 +1,5 @@
 /** Device certificates, and the one-time tokens that get a device its first. */
-import { and, desc, eq, gt, isNotNull, isNull, ne } from 'drizzle-orm';
+import { and, desc, eq, gt, isNotNull, isNull, ne, sql } from 'drizzle-orm';
 import type { Database } from './connection.ts';
 import { certificates, devices, enrolmentTokens } from './schema.ts';
 
@@ -18,26 +18,27 @@ export async function addEnrolmentToken(
   await db.insert(enrolmentTokens).values(token);
 }
 
-/** Uses a token up. Of any number of tries at the same time exactly one gets true. */
-export async function useEnrolmentToken(
+/**
+ * Uses a token up and stores the certificate it was good for, both or neither. Of any number of tries at the same
+ * time exactly one gets true.
+ */
+export async function redeemEnrolmentToken(
   db: Database,
-  deviceId: string,
   tokenHash: string,
+  certificate: IssuedCertificate,
   now: Date,
 ): Promise<boolean> {
-  const used = await db
-    .update(enrolmentTokens)
-    .set({ usedAt: now })
-    .where(
-      and(
-        eq(enrolmentTokens.tokenHash, tokenHash),
-        eq(enrolmentTokens.deviceId, deviceId),
-        isNull(enrolmentTokens.usedAt),
-        gt(enrolmentTokens.expiresAt, now),
-      ),
-    )
-    .returning({ deviceId: enrolmentTokens.deviceId });
-  return used.length === 1;
+  const { rows } = await db.execute(sql`
+    WITH used AS (
+      UPDATE enrolment_tokens SET used_at = ${now.toISOString()}
+      WHERE token_hash = ${tokenHash} AND device_id = ${certificate.deviceId}
+        AND used_at IS NULL AND expires_at > ${now.toISOString()}
+      RETURNING device_id)
+    INSERT INTO certificates (serial_hex, device_id, key_digest, pem, not_after)
+    SELECT ${certificate.serialHex}, device_id, ${certificate.keyDigest}, ${certificate.pem},
+           ${certificate.notAfter.toISOString()}::timestamptz
+    FROM used RETURNING serial_hex`);
+  return rows.length === 1;
 }
 
 export async function addCertificate(db: Database, certificate: IssuedCertificate): Promise<void> {
@@ -80,7 +81,7 @@ export async function revokeCertificates(db: Database, deviceId: string): Promis
     .where(and(eq(certificates.deviceId, deviceId), isNull(certificates.revokedAt)));
 }
 
-/** What the revocation list must name: revoked and not yet past its end. */
+/** What the revocation list must name: revoked and not yet past its end, also those of devices that are deleted. */
 export async function listRevoked(
   db: Database,
   now: Date,

@@ -17,9 +17,10 @@ import {
   unique,
   uuid,
 } from 'drizzle-orm/pg-core';
-import type { CampaignMetrics, CampaignPolicy, CampaignTarget } from '../protocol/api.ts';
+import type { CampaignMetrics, CampaignPolicy, CampaignTarget, GroupRule } from '../protocol/api.ts';
 import {
   CAMPAIGN_STATUSES,
+  CONFIG_CHANGES,
   DEVICE_STATUSES,
   FIRMWARE_KINDS,
   FIRMWARE_STATES,
@@ -32,6 +33,7 @@ const bytewiseText = customType<{ data: string }>({ dataType: () => 'text COLLAT
 const moment = (name: string) => timestamp(name, { withTimezone: true });
 
 export const deviceStatusEnum = pgEnum('device_status', DEVICE_STATUSES);
+export const configChangeEnum = pgEnum('config_change', CONFIG_CHANGES);
 export const firmwareKindEnum = pgEnum('firmware_kind', FIRMWARE_KINDS);
 export const firmwareStateEnum = pgEnum('firmware_state', FIRMWARE_STATES);
 export const campaignStatusEnum = pgEnum('campaign_status', CAMPAIGN_STATUSES);
@@ -57,12 +59,29 @@ export const devices = pgTable(
     battery: doublePrecision('battery'),
     temperature: doublePrecision('temperature'),
     apps: jsonb('apps').$type<Record<string, string>>(),
+    /** False while it waits for an operator's word: it registered itself and the setting says "approve first". */
+    approved: boolean('approved').notNull().default(true),
     revokedAt: moment('revoked_at'),
+    /** Out of service for good; kept for its history. */
+    decommissionedAt: moment('decommissioned_at'),
     createdAt: moment('created_at').notNull().defaultNow(),
     updatedAt: moment('updated_at').notNull().defaultNow(),
   },
-  (t) => [index('devices_model_serial_no').on(t.model, t.serialNo)],
+  (t) => [
+    index('devices_model_serial_no').on(t.model, t.serialNo),
+    index('devices_group_serial_no').on(t.group, t.serialNo),
+    index('devices_tags').using('gin', t.tags),
+  ],
 );
+
+/** Named sets of devices: with a rule, those that fit it; without, those whose `group` says so. */
+export const deviceGroups = pgTable('device_groups', {
+  name: bytewiseText('name').primaryKey(),
+  description: text('description').notNull().default(''),
+  rule: jsonb('rule').$type<GroupRule>(),
+  createdAt: moment('created_at').notNull().defaultNow(),
+  updatedAt: moment('updated_at').notNull().defaultNow(),
+});
 
 /** What happened to a device, oldest kept longest. The id is a digest of the message: a repeated one adds nothing. */
 export const deviceEvents = pgTable(
@@ -94,14 +113,31 @@ export const deviceConfigs = pgTable(
   (t) => [primaryKey({ columns: [t.deviceId, t.key] })],
 );
 
-/** Certificates issued to devices, by serial number (lower-case hex). */
+/** Every value a setting was asked to have or had. The id is a digest of the message, so a repeated one is one. */
+export const deviceConfigHistory = pgTable(
+  'device_config_history',
+  {
+    id: text('id').primaryKey(),
+    deviceId: uuid('device_id')
+      .notNull()
+      .references(() => devices.id, { onDelete: 'cascade' }),
+    key: text('config_key').notNull(),
+    kind: configChangeEnum('kind').notNull(),
+    value: text('config_value').notNull(),
+    oldValue: text('old_value'),
+    /** Who asked for it; null where the device said so. */
+    actor: text('actor'),
+    at: moment('at').notNull(),
+  },
+  (t) => [index('device_config_history_device').on(t.deviceId, t.at, t.id)],
+);
+
+/** Certificates issued to devices, by serial number (lower-case hex). They outlive their device: see the revocation list. */
 export const certificates = pgTable(
   'certificates',
   {
     serialHex: text('serial_hex').primaryKey(),
-    deviceId: uuid('device_id')
-      .notNull()
-      .references(() => devices.id, { onDelete: 'cascade' }),
+    deviceId: uuid('device_id').references(() => devices.id, { onDelete: 'set null' }),
     /** SHA-256 of the subject public key info, hex: the same key may not serve two devices. */
     keyDigest: text('key_digest').notNull(),
     pem: text('pem').notNull(),

@@ -310,4 +310,18 @@ describe('a device from outside', () => {
       /Revoked Certificates/,
     );
   });
+
+  it('stays shut out when it is deleted, also once its serial number is registered again', async () => {
+    await enrol('DEV-C');
+    await connect('DEV-C').then((client) => client.endAsync());
+    expect((await sky.api('DELETE', '/devices/DEV-C')).status).toBe(204);
+    await token('DEV-C');
+    await expect(connect('DEV-C')).rejects.toThrow();
+    const server = proof('DEV-C');
+    await expect(server.check(sky.facts.https_url, 'v1.0.0')).rejects.toThrow(/401/);
+    await server.close();
+    const serial = openssl('x509', '-in', 'DEV-C.pem', '-noout', '-serial').trim().split('=')[1];
+    writeFileSync(file('crl.pem'), await (await fetch(`${sky.facts.url}/ca/crl.pem`)).text());
+    expect(openssl('crl', '-in', 'crl.pem', '-noout', '-text')).toContain(serial);
+  });
 });

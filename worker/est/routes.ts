@@ -3,7 +3,13 @@ import { type Context, Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 import { serialNo } from '../../protocol/identifiers.ts';
-import { addCertificate, isKeyOfAnother, listRevoked, useEnrolmentToken } from '../../store/certificates.ts';
+import {
+  addCertificate,
+  type IssuedCertificate,
+  isKeyOfAnother,
+  listRevoked,
+  redeemEnrolmentToken,
+} from '../../store/certificates.ts';
 import { digestSecret } from '../../store/credentials.ts';
 import { insertEvents } from '../../store/device-events.ts';
 import { findDevice } from '../../store/devices.ts';
@@ -38,16 +44,19 @@ export const est = new Hono<DeviceEnv>()
     }
     const device = await findDevice(c.var.db, login.serial_no);
     if (device?.serialNo !== login.serial_no || device.revokedAt !== null) return wrongToken();
-    // First the request: a bad one must not use up the token.
-    return grant(c, { id: device.id, serial_no: device.serialNo }, body, async () => {
-      const used = await useEnrolmentToken(c.var.db, device.id, await digestSecret(login.token), new Date());
-      if (used) await attempts.reset();
-      return used;
+    return grant(c, { id: device.id, serial_no: device.serialNo }, body, async (certificate) => {
+      const hash = await digestSecret(login.token);
+      const redeemed = await redeemEnrolmentToken(c.var.db, hash, certificate, new Date());
+      if (redeemed) await attempts.reset();
+      return redeemed;
     });
   })
   .post('/.well-known/est/simplereenroll', small, requireDevice, async (c) => {
     const { device_id: id, serial_no } = c.var.device;
-    return grant(c, { id, serial_no }, await c.req.text(), async () => true);
+    return grant(c, { id, serial_no }, await c.req.text(), async (certificate) => {
+      await addCertificate(c.var.db, certificate);
+      return true;
+    });
   })
   .get('/ca/crl.pem', async (c) => {
     const crl = await revocationList(c.env, await listRevoked(c.var.db, new Date()));
@@ -58,16 +67,16 @@ async function grant(
   c: Context<DeviceEnv>,
   device: { id: string; serial_no: string },
   body: string,
-  authorise: () => Promise<boolean>,
+  store: (certificate: IssuedCertificate) => Promise<boolean>,
 ): Promise<Response> {
   try {
     const { publicKey, keyDigest } = await readRequest(body);
     if (await isKeyOfAnother(c.var.db, keyDigest, device.id)) {
       throw new BadRequest('Another device has a certificate for this key: every device needs its own.');
     }
-    if (!(await authorise())) return wrongToken();
-    const issued = await issue(c.env, device.serial_no, publicKey);
-    await addCertificate(c.var.db, { ...issued, deviceId: device.id, keyDigest });
+    const { pkcs7: answer, ...issued } = await issue(c.env, device.serial_no, publicKey);
+    // Handed out only once it is known: what nobody knows, nobody can revoke.
+    if (!(await store({ ...issued, deviceId: device.id, keyDigest }))) return wrongToken();
     await insertEvents(c.var.db, [
       {
         id: `certificate-${issued.serialHex}`,
@@ -77,7 +86,7 @@ async function grant(
         detail: { serial: issued.serialHex, not_after: issued.notAfter.toISOString() },
       },
     ]);
-    return pkcs7(c, issued.pkcs7);
+    return pkcs7(c, answer);
   } catch (error) {
     if (error instanceof BadRequest) return problem(400, 'Certificate request refused', error.message);
     throw error;
