@@ -24,7 +24,7 @@ const configuration = z.object({
   HEALTH_PORT: z.coerce.number().int().min(0).max(65_535).default(9464),
   HEALTH_HOST: z.string().default('127.0.0.1'),
   /** Most messages not acknowledged at a time. */
-  WINDOW: z.coerce.number().int().min(1).max(65_535).default(4096),
+  WINDOW: z.coerce.number().int().min(1).max(65_535).default(16_384),
 });
 export type Configuration = z.infer<typeof configuration>;
 

@@ -2,9 +2,13 @@
 import { type Held, settleAll } from './ack-window.ts';
 import { type Batch, Batcher, type Lane, placeOf } from './batcher.ts';
 import type { Counters } from './counters.ts';
+import { Pause } from './pause.ts';
 
-/** How long a lane collects before it sends. */
-const COLLECT_MS: Record<Lane, number> = { urgent: 10, heartbeat: 250 };
+/**
+ * How long a lane collects at most before it sends. A million devices fill a shard's batch of heartbeats in about
+ * this time, and each call to the edge costs money.
+ */
+const COLLECT_MS: Record<Lane, number> = { urgent: 10, heartbeat: 3000 };
 
 /** One shard's lane. One batch is under way at a time, so that a device's statuses keep their order. */
 interface LaneState {
@@ -22,6 +26,7 @@ export class Intake {
   readonly #deliver: (batch: Batch) => Promise<void>;
   readonly #counters: Counters;
   readonly #settled: () => void;
+  readonly #pause = new Pause(() => this.#flush());
   #draining = false;
 
   /**
@@ -49,13 +54,23 @@ export class Intake {
     this.#lanes.set(key, state);
     if (state.batcher.add(topic, payload, held)) this.#counters.superseded += 1;
     this.#proceed(state);
+    this.#pause.arrived(lane === 'heartbeat');
   }
 
   /** Sends everything without waiting for more; resolves when nothing is under way. */
   async drain(): Promise<void> {
     this.#draining = true;
+    this.#pause.end();
     for (const state of this.#lanes.values()) this.#proceed(state);
     while (this.#underway.size > 0) await Promise.all(this.#underway);
+  }
+
+  #flush(): void {
+    for (const state of this.#lanes.values()) {
+      if (state.batcher.empty) continue;
+      state.due = true;
+      this.#proceed(state);
+    }
   }
 
   #proceed(state: LaneState): void {
@@ -81,7 +96,9 @@ export class Intake {
     const work = this.#deliver(batch)
       .then(
         () => {
-          settleAll(batch.messages.flatMap(({ held }) => held));
+          const held = batch.messages.flatMap((message) => message.held);
+          this.#pause.settled(held.length);
+          settleAll(held);
           this.#settled();
         },
         // Stopped: not acknowledged, it comes again.
