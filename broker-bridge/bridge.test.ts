@@ -67,6 +67,14 @@ describe('the bridge', () => {
     };
   };
 
+  it('is known to the edge for as long as it is there, with how it is doing', async () => {
+    await start();
+    await edge.until('the lease', () => edge.leases.get('b1')?.mqtt === '3.1.1');
+    await bridge?.close();
+    bridge = undefined;
+    expect(edge.leases.has('b1')).toBe(false);
+  });
+
   it('acknowledges to the broker only what the edge has made durable', async () => {
     const release = holdAnswers();
     await start();

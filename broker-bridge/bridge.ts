@@ -7,6 +7,7 @@ import { newCounters, type Status } from './counters.ts';
 import { EdgeSender } from './edge-sender.ts';
 import { missing, serveHealth } from './health.ts';
 import { Intake } from './intake.ts';
+import { Lease } from './lease.ts';
 import { log } from './log.ts';
 
 /** How long what is held may take to reach the edge when the bridge ends. */
@@ -36,8 +37,8 @@ export async function startBridge(config: Configuration): Promise<Bridge> {
     () => broker.settled(),
   );
   const link = new CommandLink(edge, {
-    async publish(topic, payload) {
-      await broker.publish(topic, payload);
+    async publish(...message) {
+      await broker.publish(...message);
       counters.published += 1;
     },
     failed: () => {
@@ -50,11 +51,23 @@ export async function startBridge(config: Configuration): Promise<Bridge> {
   });
   const broker = new Broker(config, {
     take: (topic, payload, held) => intake.take(topic, payload, held),
-    changed: (connected) => (connected ? link.open() : link.close()),
+    changed: (connected) => {
+      if (connected) link.open();
+      else link.close();
+      lease.renew();
+    },
   });
   const look = () => statusOf(broker, link, sender);
   const health = await serveHealth(config.HEALTH_HOST, config.HEALTH_PORT, counters, look);
   broker.open();
+  const startedAt = new Date().toISOString();
+  const lease = new Lease(edge, () => ({
+    mqtt: broker.mqtt,
+    started_at: startedAt,
+    window: look().window,
+    lag_s: look().lagSeconds,
+    delivered: counters.delivered,
+  }));
   const remind = setInterval(() => {
     const down = missing(look());
     if (down.length > 0) log('warn', `not connected: ${down.join(', ')}`);
@@ -71,6 +84,7 @@ export async function startBridge(config: Configuration): Promise<Bridge> {
       await intake.drain();
       clearTimeout(late);
       await broker.close();
+      await lease.end();
       await sender.close();
       health.close();
     },

@@ -8,7 +8,7 @@ import { AckWindow, type Held } from './ack-window.ts';
 import { openSocket } from './broker-address.ts';
 import type { Configuration } from './configuration.ts';
 import { HeldSocket } from './held-socket.ts';
-import { PublishQueue } from './publish-queue.ts';
+import { type Publish, PublishQueue } from './publish-queue.ts';
 
 const KEEPALIVE_S = 30;
 const CONNECT_MS = 30_000;
@@ -45,8 +45,10 @@ export class BrokerConnection {
     this.#socket = socket;
     this.window = new AckWindow((ids) => socket.acknowledge(ids));
     this.#client = new MqttClient(() => socket, clientOptions(config, version, socket));
-    this.#publishing = new PublishQueue(async (topic, payload) => {
-      await this.#client.publishAsync(topic, payload, { qos: 1 });
+    this.#publishing = new PublishQueue(async (topic, payload, expiresAt) => {
+      const properties =
+        version === 5 && expiresAt !== undefined ? { messageExpiryInterval: secondsUntil(expiresAt) } : {};
+      await this.#client.publishAsync(topic, payload, { qos: 1, properties });
     }, MAX_PUBLISHING);
     this.#client.on('message', (topic, payload, { messageId }) => {
       if (this.#ending) return;
@@ -59,8 +61,8 @@ export class BrokerConnection {
   }
 
   /** Publishes at QoS 1, after everything before it; resolves when the broker has acknowledged it. */
-  publish(topic: string, payload: string): Promise<void> {
-    return this.#publishing.add(topic, payload);
+  publish(...message: Parameters<Publish>): Promise<void> {
+    return this.#publishing.add(...message);
   }
 
   /** Stops reading, or goes on; in any case not before the broker has answered CONNECT. */
@@ -135,6 +137,9 @@ export class BrokerConnection {
     });
   }
 }
+
+/** At least one: zero would mean at once. */
+const secondsUntil = (at: number): number => Math.max(1, Math.ceil((at - Date.now()) / 1000));
 
 interface Connack {
   properties?: { receiveMaximum?: number; sharedSubscriptionAvailable?: boolean };

@@ -4,6 +4,7 @@ import type { AckWindow } from './ack-window.ts';
 import { BrokerConnection, type MqttVersion, type Take, WrongVersion } from './broker-connection.ts';
 import type { Configuration } from './configuration.ts';
 import { log } from './log.ts';
+import type { Publish } from './publish-queue.ts';
 import { retryDelayMs } from './retry.ts';
 
 /** Payloads held at a time: a window full of long ones must not eat the memory. */
@@ -45,6 +46,12 @@ export class Broker {
     return this.#connected;
   }
 
+  /** The version of MQTT spoken; null while it is not connected. */
+  get mqtt(): '5' | '3.1.1' | null {
+    if (!this.#connected) return null;
+    return this.#version === 5 ? '5' : '3.1.1';
+  }
+
   /** Messages that are not durable yet. */
   get held(): { messages: number; bytes: number; oldest: number | undefined } {
     let [messages, bytes, oldest] = [0, 0, Number.POSITIVE_INFINITY];
@@ -57,11 +64,11 @@ export class Broker {
   }
 
   /** Publishes at QoS 1; resolves when the broker has acknowledged it, rejects when it is gone before that. */
-  publish(topic: string, payload: string): Promise<void> {
+  publish(...message: Parameters<Publish>): Promise<void> {
     if (this.#connection === undefined || !this.#connected) {
       return Promise.reject(new Error('the broker is not connected'));
     }
-    return this.#connection.publish(topic, payload);
+    return this.#connection.publish(...message);
   }
 
   /** To be called when messages were settled: there may be room again. */
@@ -110,7 +117,7 @@ export class Broker {
       this.#windows.add(connection.window);
       await connection.opened;
       this.#connected = true;
-      log('info', 'connected to the broker', { mqtt: this.#version === 5 ? '5' : '3.1.1' });
+      log('info', 'connected to the broker', { mqtt: this.mqtt });
       this.#handlers.changed(true);
       this.#gate();
       const reason = await connection.closed;

@@ -6,6 +6,7 @@ import { WebSocket } from 'undici';
 import { disconnectTopic, type LinkDown, type LinkUp, linkDown } from '../protocol/bridge.ts';
 import type { EdgeAddress } from './edge-sender.ts';
 import { log } from './log.ts';
+import type { Publish } from './publish-queue.ts';
 import { retryDelayMs } from './retry.ts';
 
 const PING_MS = 20_000;
@@ -18,7 +19,7 @@ const MAX_UNCONFIRMED = 10_000;
 
 export interface LinkHandlers {
   /** Publishes at QoS 1, in the order of the calls; resolves when the broker has acknowledged it. */
-  publish(topic: string, payload: string): Promise<void>;
+  publish: Publish;
   changed(connected: boolean): void;
   /** A command that the broker did not take. */
   failed(): void;
@@ -153,12 +154,17 @@ class LinkSession {
   }
 
   /** A command that fails is not confirmed, so the edge sends it again. */
-  #publish({ id, topic, payload }: Extract<LinkDown, { type: 'publish' }>['messages'][number]): void {
+  #publish({
+    id,
+    topic,
+    payload,
+    expires_at,
+  }: Extract<LinkDown, { type: 'publish' }>['messages'][number]): void {
     // Sent again before the broker answered: once is enough.
     if (this.#underway.has(id)) return;
     this.#underway.add(id);
     this.#handlers
-      .publish(topic, payload)
+      .publish(topic, payload, expires_at)
       .then(
         () => this.#confirm(id),
         (error: unknown) => {

@@ -5,7 +5,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
-import { type IngestBatch, ingestBatch, type LinkDown, linkUp } from '../protocol/bridge.ts';
+import {
+  type BridgeState,
+  bridgeState,
+  type IngestBatch,
+  ingestBatch,
+  type LinkDown,
+  linkUp,
+} from '../protocol/bridge.ts';
 
 const DEADLINE_MS = 15_000;
 
@@ -15,6 +22,8 @@ export class TestEdge {
   readonly attempts: IngestBatch[] = [];
   /** Ids the bridge has confirmed. */
   readonly confirmed: string[] = [];
+  /** What each bridge that is there said of itself last. */
+  readonly leases = new Map<string, BridgeState>();
   links: Duplex[] = [];
   answer: (batch: IngestBatch) => number | Promise<number> = () => 200;
   /** Whether it answers pings. */
@@ -78,12 +87,22 @@ export class TestEdge {
   }
 
   async #take(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const lease = /^\/bridge\/leases\/(.+)$/.exec(request.url ?? '')?.[1];
+    if (lease !== undefined) return this.#lease(lease, request, response);
     const batch = ingestBatch.parse(JSON.parse(gunzipSync(await buffer(request)).toString()));
     this.attempts.push(batch);
     this.wake();
     const status = await this.answer(batch);
     if (status === 200) this.batches.push(batch);
     response.writeHead(status).end(JSON.stringify({ accepted: batch.topic.length, rejected: 0 }));
+    this.wake();
+  }
+
+  async #lease(id: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await buffer(request);
+    if (request.method === 'PUT') this.leases.set(id, bridgeState.parse(JSON.parse(body.toString())));
+    else this.leases.delete(id);
+    response.end(JSON.stringify({ ttl_s: 60 }));
     this.wake();
   }
 

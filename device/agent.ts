@@ -174,6 +174,11 @@ export class Agent {
       this.#log('a command that is none was ignored');
       return;
     }
+    const { expires_at } = said.data;
+    if (expires_at !== undefined && expires_at <= nowS()) {
+      this.#log(`the command ${said.data.command_id} has expired`);
+      return;
+    }
     this.#perform(said.data);
   }
 
@@ -183,10 +188,15 @@ export class Agent {
         this.#updater.offer(command);
         return;
       case 'config_update':
-        if (this.#settings.isNewCommand(command.command_id)) this.changeSettings(command.config);
+        if (this.#settings.knowsCommand(command.command_id)) return;
+        this.changeSettings(command.config);
+        // Only now: after a power cut in between it is done again, and that changes nothing more.
+        this.#settings.rememberCommand(command.command_id);
         return;
       case 'reboot':
-        if (this.#settings.isNewCommand(command.command_id)) this.#hardware.reboot();
+        if (this.#settings.knowsCommand(command.command_id)) return;
+        this.#settings.rememberCommand(command.command_id);
+        this.#hardware.reboot();
         return;
     }
   }

@@ -39,11 +39,16 @@ export class Settings {
     }));
   }
 
-  /** True the first time a command is seen. Remembered over restarts. */
-  isNewCommand(commandId: string): boolean {
-    const done = readJsonFile(this.#commandsFile, commandsFile) ?? [];
-    if (done.includes(commandId)) return false;
-    writeJsonFile(this.#commandsFile, [...done, commandId].slice(-REMEMBERED));
-    return true;
+  /** Whether a command was done before; over restarts. */
+  knowsCommand(commandId: string): boolean {
+    return this.#done.includes(commandId);
+  }
+
+  rememberCommand(commandId: string): void {
+    writeJsonFile(this.#commandsFile, [...this.#done, commandId].slice(-REMEMBERED));
+  }
+
+  get #done(): string[] {
+    return readJsonFile(this.#commandsFile, commandsFile) ?? [];
   }
 }

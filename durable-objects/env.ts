@@ -1,7 +1,7 @@
 /** What the Worker and its objects are bound to: `wrangler.toml`, and secrets set with `wrangler secret put`. */
 import type { BrokerLink } from './broker-link/broker-link.ts';
 import type { Campaign } from './campaign/campaign.ts';
-import type { Coordinator } from './coordinator.ts';
+import type { Coordinator } from './coordinator/coordinator.ts';
 import type { FleetShard } from './fleet-shard/fleet-shard.ts';
 import type { FleetStream } from './fleet-stream.ts';
 import type { Releases } from './releases/releases.ts';

@@ -1,4 +1,4 @@
-CREATE TYPE "public"."config_change" AS ENUM('requested', 'confirmed', 'expired');--> statement-breakpoint
+CREATE TYPE "public"."config_change" AS ENUM('requested', 'confirmed');--> statement-breakpoint
 CREATE TABLE "device_config_history" (
 	"id" text PRIMARY KEY NOT NULL,
 	"device_id" uuid NOT NULL,

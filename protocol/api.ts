@@ -24,6 +24,13 @@ export const device = z.object({
   group: z.string().nullable(),
   tags: z.array(z.string()),
   metadata: z.record(z.string(), z.unknown()),
+  /** Power state, in the device's own words. */
+  state: z.string().nullable(),
+  /** Percent. */
+  battery: z.number().nullable(),
+  /** °C. */
+  temperature: z.number().nullable(),
+  apps: z.record(z.string(), z.string()),
   revoked: z.boolean(),
   created_at: time,
   updated_at: time,
@@ -283,13 +290,28 @@ export const deviceEvent = z.object({
 });
 export type DeviceEvent = z.infer<typeof deviceEvent>;
 
-/** What happened to a setting: somebody asked for a value, the device confirmed one, or did not in time. */
-export const CONFIG_CHANGES = ['requested', 'confirmed', 'expired'] as const;
+/** What happened to a setting: somebody asked for a value, or the device said that it has one. */
+export const CONFIG_CHANGES = ['requested', 'confirmed'] as const;
+
+/** One entry of the history of a device's settings. */
+export const configChange = z.object({
+  id: z.string(),
+  at: time,
+  key: z.string(),
+  kind: z.enum(CONFIG_CHANGES),
+  value: z.string(),
+  old_value: z.string().nullable(),
+  /** Who asked for it; null where the device said so. */
+  actor: z.string().nullable(),
+});
+export type ConfigChange = z.infer<typeof configChange>;
 
 export const configEntry = z.object({
   key: z.string(),
   value: z.string().nullable(),
   pending_value: z.string().nullable(),
+  /** Until when the device may confirm the pending value; afterwards the request has expired. */
+  pending_until: time.nullable(),
   state: z.enum(['confirmed', 'pending', 'expired']),
   updated_at: time,
 });

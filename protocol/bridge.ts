@@ -9,6 +9,26 @@ export const MAX_BATCH_MESSAGES = 500;
 /** Longest payload passed on, in bytes; of a longer one the bridge sends the first MAX_PAYLOAD_BYTES + 1. */
 export const MAX_PAYLOAD_BYTES = 65_536;
 
+/** A bridge's name, its client ID at the broker: one of its own for each. */
+export const bridgeId = z.string().min(1).max(64);
+
+/** How long a bridge counts as being there after it last said so (`PUT /bridge/leases/{id}`); it says so three times as often. */
+export const BRIDGE_LEASE_S = 60;
+
+/** What a bridge says of itself when it renews its lease. */
+export const bridgeState = z.object({
+  /** The version of MQTT it speaks with the broker; null while it is not connected. */
+  mqtt: z.enum(['5', '3.1.1']).nullable(),
+  started_at: z.iso.datetime(),
+  /** Messages held: not durable yet. */
+  window: z.int().min(0),
+  /** Age of the oldest of them. */
+  lag_s: z.number().min(0),
+  /** Messages made durable since its start. */
+  delivered: z.int().min(0),
+});
+export type BridgeState = z.infer<typeof bridgeState>;
+
 /**
  * One batch of device messages, in columns: message `i` is `topic[i]`, `payload[i]`, `received_at[i]`. All of
  * its devices live in the same fleet shard. Sent again with the same `batch_id` it changes nothing more.
@@ -17,7 +37,7 @@ export const MAX_PAYLOAD_BYTES = 65_536;
 export const ingestBatch = z
   .object({
     batch_id: z.uuid(),
-    bridge_id: z.string().min(1).max(64),
+    bridge_id: bridgeId,
     shard: z.int().min(0),
     topic: z.array(z.string().max(1024)).max(MAX_BATCH_MESSAGES),
     payload: z.array(z.string()).max(MAX_BATCH_MESSAGES),
@@ -38,7 +58,15 @@ export const linkDown = z.discriminatedUnion('type', [
   /** Publish these (QoS 1, in order), then confirm each id in a `published` message. */
   z.object({
     type: z.literal('publish'),
-    messages: z.array(z.object({ id: z.string(), topic: z.string(), payload: z.string() })),
+    messages: z.array(
+      z.object({
+        id: z.string(),
+        topic: z.string(),
+        payload: z.string(),
+        /** Unix milliseconds; a broker with MQTT 5 keeps it no longer for a device that is away. */
+        expires_at: z.int().optional(),
+      }),
+    ),
   }),
   /** The device's certificate is revoked: have the broker end its session. */
   z.object({ type: z.literal('disconnect'), serial_nos: z.array(z.string()) }),

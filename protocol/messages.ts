@@ -61,6 +61,8 @@ export const notification = z.object({
 export type Notification = z.infer<typeof notification>;
 
 const commandId = z.string().min(1).max(64);
+/** Afterwards nobody wants it any more: a device that gets it later leaves it alone. */
+const expiresAt = timestamp.optional();
 
 /** `devices/{serial_no}/command`: install this firmware. Also the answer of `GET /updates/check`. */
 export const otaUpdate = z.object({
@@ -74,6 +76,7 @@ export const otaUpdate = z.object({
   /** The target's path in the update metadata, `{model}/{version}.bin`. */
   target: z.string(),
   metadata_url: z.url(),
+  expires_at: expiresAt,
 });
 export type OtaUpdate = z.infer<typeof otaUpdate>;
 
@@ -82,11 +85,16 @@ export const configUpdate = z.object({
   command: z.literal('config_update'),
   command_id: commandId,
   config: z.record(z.string().min(1).max(128), z.string().max(4096)),
+  expires_at: expiresAt,
 });
 export type ConfigUpdate = z.infer<typeof configUpdate>;
 
 /** `devices/{serial_no}/command`: restart. */
-export const reboot = z.object({ command: z.literal('reboot'), command_id: commandId });
+export const reboot = z.object({
+  command: z.literal('reboot'),
+  command_id: commandId,
+  expires_at: expiresAt,
+});
 
 /** Everything that may arrive on `devices/{serial_no}/command`. */
 export const command = z.discriminatedUnion('command', [otaUpdate, configUpdate, reboot]);

@@ -1,14 +1,43 @@
-/** Device settings: what the device confirmed, and what it has been asked to change and not confirmed yet. */
-import { asc, eq, sql } from 'drizzle-orm';
-import type { ConfigEntry } from '../protocol/api.ts';
+/** Device settings: what the device confirmed, what it has been asked to change and not confirmed yet, and the past. */
+import { and, asc, desc, eq, lt, or, sql } from 'drizzle-orm';
+import { z } from 'zod';
+import type { ConfigChange, ConfigEntry, Page, Paging } from '../protocol/api.ts';
+import { type Cache, cacheKey, TTL_S } from './cache.ts';
 import type { Database } from './connection.ts';
-import { deviceConfigs } from './schema.ts';
+import { pageOf, readCursor } from './page.ts';
+import { deviceConfigHistory, deviceConfigs } from './schema.ts';
 
-/** How long a requested value may stay unconfirmed before it shows as expired. */
-const CONFIRM_WITHIN_MS = 24 * 3_600_000;
+/** A setting as it is stored; whether a pending value has expired depends on when one looks. */
+const stored = z.array(
+  z.object({
+    key: z.string(),
+    value: z.string().nullable(),
+    pending_value: z.string().nullable(),
+    pending_until: z.string().nullable(),
+    updated_at: z.string(),
+  }),
+);
+type Stored = z.infer<typeof stored>;
 
 /** A device's settings by key. */
-export async function listConfig(db: Database, deviceId: string, now: Date): Promise<ConfigEntry[]> {
+export async function listConfig(
+  db: Database,
+  cache: Cache,
+  deviceId: string,
+  now: Date,
+): Promise<ConfigEntry[]> {
+  const entries = await cache.read(cacheKey.config(deviceId), stored, TTL_S.config, () =>
+    readConfig(db, deviceId),
+  );
+  return entries.map((entry) => ({ ...entry, state: stateOf(entry, now) }));
+}
+
+function stateOf({ pending_value, pending_until }: Stored[number], now: Date): ConfigEntry['state'] {
+  if (pending_value === null) return 'confirmed';
+  return pending_until !== null && new Date(pending_until) <= now ? 'expired' : 'pending';
+}
+
+async function readConfig(db: Database, deviceId: string): Promise<Stored> {
   const rows = await db
     .select()
     .from(deviceConfigs)
@@ -18,70 +47,129 @@ export async function listConfig(db: Database, deviceId: string, now: Date): Pro
     key: row.key,
     value: row.value,
     pending_value: row.pendingValue,
-    state: row.pendingValue === null ? 'confirmed' : (row.pendingUntil ?? now) > now ? 'pending' : 'expired',
+    pending_until: row.pendingUntil?.toISOString() ?? null,
     updated_at: row.updatedAt.toISOString(),
   }));
 }
 
-/** Notes that these values were asked for; they stay pending until the device confirms them. */
-export async function requestConfig(
+/** Everything a device's settings were asked to be and were, newest first; of one setting, with `key`. */
+export async function listConfigHistory(
   db: Database,
   deviceId: string,
-  config: Record<string, string>,
-  now: Date,
-): Promise<void> {
+  key: string | undefined,
+  paging: Paging,
+): Promise<Page<ConfigChange>> {
+  const history = deviceConfigHistory;
+  const [at, id] = readCursor(paging.cursor) ?? [];
+  const before =
+    at === undefined || id === undefined
+      ? undefined
+      : or(
+          lt(history.at, sql`${at}::timestamptz`),
+          and(eq(history.at, sql`${at}::timestamptz`), lt(history.id, id)),
+        );
+  const rows = await db
+    .select()
+    .from(history)
+    .where(and(eq(history.deviceId, deviceId), key === undefined ? undefined : eq(history.key, key), before))
+    .orderBy(desc(history.at), desc(history.id))
+    .limit(paging.limit + 1);
+  return pageOf(
+    rows,
+    paging.limit,
+    (row) => [row.at.toISOString(), row.id],
+    ({ at: changedAt, oldValue, deviceId: _, ...row }) => ({
+      ...row,
+      old_value: oldValue,
+      at: changedAt.toISOString(),
+    }),
+  );
+}
+
+export interface RequestedConfig {
+  device_id: string;
+  config: Record<string, string>;
+  /** The command that asks for it: a digest of the history rows' ids. */
+  command_id: string;
+  actor: string;
+  at: Date;
+  /** Unconfirmed by then, the request shows as expired. */
+  until: Date;
+}
+
+/** Notes that these values were asked for; they stay pending until the device confirms them. */
+export async function requestConfig(db: Database, request: RequestedConfig): Promise<void> {
+  const { device_id: deviceId, config, command_id, actor, at, until } = request;
   const entries = Object.entries(config);
   if (entries.length === 0) return;
-  await db
-    .insert(deviceConfigs)
-    .values(
+  await db.batch([
+    db
+      .insert(deviceConfigs)
+      .values(
+        entries.map(([key, value]) => ({
+          deviceId,
+          key,
+          pendingValue: value,
+          pendingUntil: until,
+          updatedAt: at,
+        })),
+      )
+      .onConflictDoUpdate({
+        target: [deviceConfigs.deviceId, deviceConfigs.key],
+        set: {
+          pendingValue: sql`excluded.pending_value`,
+          pendingUntil: sql`excluded.pending_until`,
+          updatedAt: sql`excluded.updated_at`,
+        },
+      }),
+    db.insert(deviceConfigHistory).values(
       entries.map(([key, value]) => ({
+        id: `${command_id}.${key}`,
         deviceId,
         key,
-        pendingValue: value,
-        pendingUntil: new Date(now.getTime() + CONFIRM_WITHIN_MS),
-        updatedAt: now,
+        kind: 'requested' as const,
+        value,
+        actor,
+        at,
       })),
-    )
-    .onConflictDoUpdate({
-      target: [deviceConfigs.deviceId, deviceConfigs.key],
-      set: {
-        pendingValue: sql`excluded.pending_value`,
-        pendingUntil: sql`excluded.pending_until`,
-        updatedAt: sql`excluded.updated_at`,
-      },
-    });
+    ),
+  ]);
 }
 
 export interface ConfirmedSetting {
+  /** A digest of the message: said twice, it is one. */
+  id: string;
   device_id: string;
   key: string;
   value: string;
+  old_value: string | null;
   /** By the device's clock. */
   at: Date;
 }
 
 /**
- * The statement that stores a value the device says it has. An older one than is known changes nothing; the
- * value that was asked for, once said, is no longer pending.
+ * The statements that store a value the device says it has. An older one than is known changes nothing but the
+ * history; the value that was asked for, once said, is no longer pending.
  */
 export function confirmSetting(db: Database, setting: ConfirmedSetting) {
-  return db
+  const { id, device_id: deviceId, key, value, old_value: oldValue, at } = setting;
+  const current = db
     .insert(deviceConfigs)
-    .values({
-      deviceId: setting.device_id,
-      key: setting.key,
-      value: setting.value,
-      valueAt: setting.at,
-    })
+    .values({ deviceId, key, value, valueAt: at })
     .onConflictDoUpdate({
       target: [deviceConfigs.deviceId, deviceConfigs.key],
       set: {
-        value: setting.value,
-        valueAt: setting.at,
-        pendingValue: sql`CASE WHEN ${deviceConfigs.pendingValue} = ${setting.value} THEN NULL ELSE ${deviceConfigs.pendingValue} END`,
+        value,
+        valueAt: at,
+        pendingValue: sql`CASE WHEN ${deviceConfigs.pendingValue} = ${value} THEN NULL ELSE ${deviceConfigs.pendingValue} END`,
+        pendingUntil: sql`CASE WHEN ${deviceConfigs.pendingValue} = ${value} THEN NULL ELSE ${deviceConfigs.pendingUntil} END`,
         updatedAt: sql`now()`,
       },
       setWhere: sql`(${deviceConfigs.valueAt} IS NULL OR ${deviceConfigs.valueAt} <= excluded.value_at)`,
     });
+  const past = db
+    .insert(deviceConfigHistory)
+    .values({ id, deviceId, key, kind: 'confirmed', value, oldValue, at })
+    .onConflictDoNothing();
+  return [current, past] as const;
 }

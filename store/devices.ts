@@ -6,11 +6,13 @@ import type { Database } from './connection.ts';
 import { pageOf, readCursor } from './page.ts';
 import { devices } from './schema.ts';
 
+/** Rows of one bulk statement. */
+const BULK = 1000;
+
 export type DeviceRow = typeof devices.$inferSelect;
 
-/** What the API shows of a device. `seen` overrides the ledger's coarse `last_seen` where somebody knows better. */
-export function deviceOf(row: DeviceRow, seen?: Date): Device {
-  const lastSeen = seen ?? row.lastSeen;
+/** What the API shows of a device; its `last_seen` is the ledger's coarse one. */
+export function deviceOf(row: DeviceRow): Device {
   return {
     id: row.id,
     serial_no: row.serialNo,
@@ -18,10 +20,14 @@ export function deviceOf(row: DeviceRow, seen?: Date): Device {
     current_firmware: row.currentFirmware,
     target_version: row.targetVersion,
     status: row.status,
-    last_seen: lastSeen?.toISOString() ?? null,
+    last_seen: row.lastSeen?.toISOString() ?? null,
     group: row.group,
     tags: row.tags,
     metadata: row.metadata,
+    state: row.powerState,
+    battery: row.battery,
+    temperature: row.temperature,
+    apps: row.apps ?? {},
     revoked: row.revokedAt !== null,
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),
@@ -66,7 +72,8 @@ export async function listDevices(db: Database, filter: DeviceFilter, paging: Pa
   );
 }
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+/** What a UUID looks like; a serial number may look so too. */
+export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
 /** The device with this UUID or serial number. */
 export async function findDevice(db: Database, idOrSerial: string): Promise<DeviceRow | undefined> {
@@ -151,9 +158,13 @@ export interface DeviceReport {
 
 /**
  * Writes what devices said of themselves, inserting those unknown so far, and answers all of their rows. An
- * update in flight shows as `updating`. Sorted by serial number so that concurrent batches cannot deadlock.
+ * update in flight shows as `updating`. Those inserted are `approved`, or wait for it. Sorted by serial number so that concurrent batches cannot deadlock.
  */
-export async function recordReports(db: Database, reports: readonly DeviceReport[]): Promise<DeviceRow[]> {
+export async function recordReports(
+  db: Database,
+  reports: readonly DeviceReport[],
+  approved: boolean,
+): Promise<DeviceRow[]> {
   if (reports.length === 0) return [];
   const sorted = [...reports].sort((a, b) => (a.serial_no < b.serial_no ? -1 : 1));
   const column = <Value>(pick: (report: DeviceReport) => Value) => sql.param(sorted.map(pick));
@@ -166,8 +177,8 @@ export async function recordReports(db: Database, reports: readonly DeviceReport
       ${column((r) => (r.apps === undefined ? null : JSON.stringify(r.apps)))}::text[]
     ) AS r(serial_no, model, firmware, status, last_seen, group_name, state, battery, temperature, apps)`;
   const insert = db.execute(sql`
-    INSERT INTO devices (serial_no, model, current_firmware, status, last_seen, group_name)
-    SELECT r.serial_no, r.model, r.firmware, r.status, r.last_seen, r.group_name FROM ${rows}
+    INSERT INTO devices (serial_no, model, current_firmware, status, last_seen, group_name, approved)
+    SELECT r.serial_no, r.model, r.firmware, r.status, r.last_seen, r.group_name, ${approved} FROM ${rows}
     WHERE NOT EXISTS (SELECT FROM devices d WHERE d.serial_no = r.serial_no)
     ON CONFLICT (serial_no) DO NOTHING`);
   const update = db.execute(sql`
@@ -191,18 +202,33 @@ export async function recordReports(db: Database, reports: readonly DeviceReport
   return known;
 }
 
+/** A device, and when it was last heard, in Unix milliseconds. */
+export interface Seen {
+  serial_no: string;
+  last_seen: number;
+}
+
+const seenRows = (devices: readonly Seen[]) => sql`unnest(
+  ${sql.param(devices.map(({ serial_no }) => serial_no))}::text[],
+  ${sql.param(devices.map(({ last_seen }) => new Date(last_seen).toISOString()))}::timestamptz[]
+) AS r(serial_no, last_seen)`;
+
 /** Marks devices as gone quiet. */
-export async function recordOffline(
-  db: Database,
-  serialNos: readonly string[],
-  lastSeen: readonly Date[],
-): Promise<void> {
-  if (serialNos.length === 0) return;
-  await db.execute(sql`
-    UPDATE devices d SET status = 'offline', last_seen = GREATEST(d.last_seen, r.last_seen), updated_at = now()
-    FROM unnest(${sql.param([...serialNos])}::text[],
-                ${sql.param(lastSeen.map((at) => at.toISOString()))}::timestamptz[]) AS r(serial_no, last_seen)
-    WHERE d.serial_no = r.serial_no AND d.status <> 'offline'`);
+export async function recordOffline(db: Database, gone: readonly Seen[]): Promise<void> {
+  for (let at = 0; at < gone.length; at += BULK) {
+    await db.execute(sql`
+      UPDATE devices d SET status = 'offline', last_seen = GREATEST(d.last_seen, r.last_seen), updated_at = now()
+      FROM ${seenRows(gone.slice(at, at + BULK))} WHERE d.serial_no = r.serial_no AND d.status <> 'offline'`);
+  }
+}
+
+/** Brings the coarse `last_seen` of devices that stay online up to date. */
+export async function recordLastSeen(db: Database, devices: readonly Seen[]): Promise<void> {
+  for (let at = 0; at < devices.length; at += BULK) {
+    await db.execute(sql`
+      UPDATE devices d SET last_seen = r.last_seen FROM ${seenRows(devices.slice(at, at + BULK))}
+      WHERE d.serial_no = r.serial_no AND d.last_seen < r.last_seen`);
+  }
 }
 
 /** Counts for the overview. */

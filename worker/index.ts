@@ -18,7 +18,7 @@ import { tuf } from './tuf/routes.ts';
 
 export { BrokerLink } from '../durable-objects/broker-link/broker-link.ts';
 export { Campaign } from '../durable-objects/campaign/campaign.ts';
-export { Coordinator } from '../durable-objects/coordinator.ts';
+export { Coordinator } from '../durable-objects/coordinator/coordinator.ts';
 export { FleetShard } from '../durable-objects/fleet-shard/fleet-shard.ts';
 export { FleetStream } from '../durable-objects/fleet-stream.ts';
 export { Releases } from '../durable-objects/releases/releases.ts';

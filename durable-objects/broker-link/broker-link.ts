@@ -5,7 +5,9 @@
  */
 import { DurableObject } from 'cloudflare:workers';
 import { type LinkDown, linkUp } from '../../protocol/bridge.ts';
+import { openDatabase } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
+import { recordExpired } from './expired.ts';
 import { Outbox, type OutboxMessage } from './outbox.ts';
 
 /** Most messages in one frame, and most sent but not yet confirmed. */
@@ -84,10 +86,21 @@ export class BrokerLink extends DurableObject<Env> {
 
   /** Sends again what was not confirmed, and forgets what has expired. */
   override async alarm(): Promise<void> {
-    this.#outbox.expire(Date.now());
-    this.#sending = undefined;
-    this.#send();
-    await this.#wake();
+    try {
+      await this.#expire();
+      this.#sending = undefined;
+      this.#send();
+    } finally {
+      await this.#wake();
+    }
+  }
+
+  async #expire(): Promise<void> {
+    const now = new Date();
+    const expired = this.#outbox.expired(now.getTime());
+    // Noted first: a crash in between notes it once more, and that changes nothing.
+    await recordExpired(openDatabase(this.env), expired, now);
+    this.#outbox.remove(expired.map(({ id }) => id));
   }
 
   #send(): void {
@@ -120,7 +133,7 @@ export class BrokerLink extends DurableObject<Env> {
   }
 
   async #wake(): Promise<void> {
-    if (this.#outbox.size > 0 && (await this.ctx.storage.getAlarm()) === null) {
+    if (!this.#outbox.empty && (await this.ctx.storage.getAlarm()) === null) {
       await this.ctx.storage.setAlarm(Date.now() + RESEND_MS);
     }
   }

@@ -14,6 +14,7 @@ export interface QueuedMessage {
   id: string;
   topic: string;
   payload: string;
+  expires_at: number;
 }
 
 export class Outbox {
@@ -44,8 +45,8 @@ export class Outbox {
   /** The next messages after `cursor`, oldest first. */
   after(cursor: number, limit: number): QueuedMessage[] {
     return this.#sql
-      .exec<{ id: number; topic: string; payload: string }>(
-        'SELECT id, topic, payload FROM outbox WHERE id > ? ORDER BY id LIMIT ?',
+      .exec<{ id: number; topic: string; payload: string; expires_at: number }>(
+        'SELECT id, topic, payload, expires_at FROM outbox WHERE id > ? ORDER BY id LIMIT ?',
         cursor,
         limit,
       )
@@ -54,7 +55,7 @@ export class Outbox {
   }
 
   /** Forgets messages the broker has. */
-  remove(ids: readonly string[]): void {
+  remove(ids: readonly (string | number)[]): void {
     this.#sql.exec(
       'DELETE FROM outbox WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?))',
       JSON.stringify(ids),
@@ -66,9 +67,18 @@ export class Outbox {
     this.#sql.exec('DELETE FROM outbox WHERE campaign_id = ?', campaignId);
   }
 
-  /** Forgets what nobody wants any more. */
-  expire(now: number): void {
-    this.#sql.exec('DELETE FROM outbox WHERE expires_at <= ?', now);
+  /** What nobody wants any more. */
+  expired(now: number): { id: number; serial_no: string; payload: string }[] {
+    return this.#sql
+      .exec<{ id: number; serial_no: string; payload: string }>(
+        'SELECT id, serial_no, payload FROM outbox WHERE expires_at <= ?',
+        now,
+      )
+      .toArray();
+  }
+
+  get empty(): boolean {
+    return this.#sql.exec('SELECT 1 FROM outbox LIMIT 1').toArray().length === 0;
   }
 
   get size(): number {

@@ -8,14 +8,13 @@ import type { DeviceUpdate, UpdateState } from '../../protocol/api.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
 import { hash32 } from '../../protocol/shards.ts';
 import { commandTopic } from '../../protocol/topics.ts';
-import { changeCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import type { CampaignState, Definition } from './definition.ts';
 import { unwatchFleet, watchFleet } from './fleet-watch.ts';
 import { hasVersion } from './joining.ts';
-import { writeState, writeUnwritten } from './ledger.ts';
+import { writeCampaign, writeState, writeUnwritten } from './ledger.ts';
 import { materialise } from './materialise.ts';
 import {
   afterHeartbeat,
@@ -68,7 +67,7 @@ export class Campaign extends DurableObject<Env> {
     this.ctx.storage.kv.put('scheduled', definition);
     await this.ctx.storage.setAlarm(at.getTime());
     const statusReason = `starts at ${at.toISOString()}`;
-    await changeCampaign(this.#db, definition.id, { status: 'scheduled', statusReason });
+    await writeCampaign(this.env, this.#db, definition.id, { status: 'scheduled', statusReason });
     return { ok: true };
   }
 
@@ -218,7 +217,7 @@ export class Campaign extends DurableObject<Env> {
     const outcome = await this.#begin(definition);
     if (!outcome.ok) {
       const change = { status: 'cancelled', statusReason: outcome.problem, finishedAt: new Date() } as const;
-      await changeCampaign(this.#db, definition.id, change);
+      await writeCampaign(this.env, this.#db, definition.id, change);
     }
     this.ctx.storage.kv.delete('scheduled');
   }
@@ -397,7 +396,7 @@ export class Campaign extends DurableObject<Env> {
   async #write(): Promise<void> {
     const state = this.#state;
     if (state === undefined) return;
-    const wrote = await writeUnwritten(this.#db, this.#members, state);
+    const wrote = await writeUnwritten(this.env, this.#db, this.#members, state);
     if (wrote || state.unwritten) await this.#writeCampaign();
     if (state.finished_at !== null && this.#inFlight(state) === 0) {
       await unwatchFleet(this.env, state.definition.id);
@@ -408,7 +407,7 @@ export class Campaign extends DurableObject<Env> {
     const state = this.#state;
     if (state === undefined) return;
     try {
-      await writeState(this.#db, state);
+      await writeState(this.env, this.#db, state);
     } finally {
       this.#keep(state);
     }

@@ -1,6 +1,9 @@
 /** A campaign object's way to the ledger: its members and its own row, in bulk, as often as it takes. */
-import { changeCampaign, writeMembers } from '../../store/campaigns.ts';
+import { cacheKey } from '../../store/cache.ts';
+import { type CampaignChange, changeCampaign, writeMembers } from '../../store/campaigns.ts';
 import type { Database } from '../../store/connection.ts';
+import { invalidate } from '../coordinator/stale-keys.ts';
+import type { Env } from '../env.ts';
 import type { CampaignState } from './definition.ts';
 import { isFinal } from './member.ts';
 import type { Members } from './members.ts';
@@ -9,7 +12,12 @@ import { metricsOf } from './metrics.ts';
 const BATCH = 1000;
 
 /** Writes every member the ledger does not know in its newest state; answers whether there were any. */
-export async function writeUnwritten(db: Database, members: Members, state: CampaignState): Promise<boolean> {
+export async function writeUnwritten(
+  env: Env,
+  db: Database,
+  members: Members,
+  state: CampaignState,
+): Promise<boolean> {
   const { id, firmware } = state.definition;
   let wrote = false;
   for (let left = members.unwritten(BATCH); left.length > 0; left = members.unwritten(BATCH)) {
@@ -23,17 +31,32 @@ export async function writeUnwritten(db: Database, members: Members, state: Camp
         target_version: m.attempt > 0 && !isFinal(m.state) ? firmware.version : null,
       })),
     );
+    await invalidate(
+      env,
+      left.map(({ serial_no }) => cacheKey.device(serial_no)),
+    );
     members.markWritten(left);
     wrote = true;
   }
   return wrote;
 }
 
+/** Changes the campaign's row in the ledger, and has the cache forget it. */
+export async function writeCampaign(
+  env: Env,
+  db: Database,
+  id: string,
+  change: CampaignChange,
+): Promise<void> {
+  await changeCampaign(db, id, change);
+  await invalidate(env, [cacheKey.campaign(id)]);
+}
+
 /** Writes the campaign's own row. What changes meanwhile, or a failure, leaves it marked as unwritten. */
-export async function writeState(db: Database, state: CampaignState): Promise<void> {
+export async function writeState(env: Env, db: Database, state: CampaignState): Promise<void> {
   state.unwritten = false;
   try {
-    await changeCampaign(db, state.definition.id, {
+    await writeCampaign(env, db, state.definition.id, {
       status: state.status,
       statusReason: state.reason,
       metrics: metricsOf(state),

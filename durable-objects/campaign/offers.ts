@@ -2,7 +2,7 @@
 import { signDownload } from '../../protocol/download-link.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
 import { targetPath } from '../../store/firmware.ts';
-import { readSettings } from '../coordinator.ts';
+import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
 import type { Definition } from './definition.ts';
 import type { Member } from './member.ts';

@@ -1,31 +1,70 @@
 /**
  * One sixteenth of the fleet, by hash of the serial number: who is online, what runs there, which campaigns wait
- * to hear from whom. Memory is a cache of the ledger: a shard that was evicted reads back what it needs.
+ * to hear from whom. A heartbeat that changes nothing touches memory only.
  */
 import { DurableObject } from 'cloudflare:workers';
+import { type Cache, cacheKey, openCache, TTL_S } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
-import { confirmSetting } from '../../store/device-configs.ts';
-import { insertEvents, type NewDeviceEvent } from '../../store/device-events.ts';
-import { type DeviceReport, findDevices, recordOffline, recordReports } from '../../store/devices.ts';
-import { readSettings } from '../coordinator.ts';
+import {
+  type DeviceReport,
+  type DeviceRow,
+  deviceOf,
+  findDevices,
+  recordLastSeen,
+  recordOffline,
+  recordReports,
+} from '../../store/devices.ts';
+import { readSettings, type VersionedSettings, versionedSettings } from '../coordinator/settings.ts';
+import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
-import type { DeviceMessage, Heard, Refusal, Reported } from './messages.ts';
-import { isLate, isNews, isSilent, type Presence } from './presence.ts';
-import { presenceOf, withHeartbeat } from './presence-rows.ts';
+import { tellCampaigns } from './campaigns.ts';
+import { DeletedDevices } from './deleted-devices.ts';
+import { recordEvents } from './events.ts';
+import type { DeviceMessage, Refusal } from './messages.ts';
+import { isLate, isNews, type Presence } from './presence.ts';
+import { Presences } from './presences.ts';
+import { Turns } from './turns.ts';
+import { UsedTokens } from './used-tokens.ts';
 import { Watches } from './watches.ts';
 
-const SWEEP_MS = 5_000;
+/** Rows of a bulk statement for the ledger's coarse `last_seen`. */
+const COARSE_ROWS = 500;
+
+/** How a device is right now. Times are Unix milliseconds. */
+export interface LiveDevice {
+  online: boolean;
+  last_seen: number;
+  state?: string | undefined;
+  battery?: number | undefined;
+  temperature?: number | undefined;
+}
 
 export class FleetShard extends DurableObject<Env> {
   readonly #db: Database;
+  readonly #cache: Cache;
   readonly #watches: Watches;
-  readonly #presence = new Map<string, Presence>();
+  readonly #usedTokens: UsedTokens;
+  readonly #deleted: DeletedDevices;
+  /** The ledger is written by one at a time, so that what is written last is what happened last; so is the cache. */
+  readonly #turns = new Turns();
+  readonly #cacheTurns = new Turns();
+  #presences: Presences;
+  #approveFirst = false;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
+    const { sql, kv } = ctx.storage;
     this.#db = openDatabase(env);
-    this.#watches = new Watches(ctx.storage.sql);
-    ctx.blockConcurrencyWhile(() => this.#remember());
+    this.#cache = openCache(env);
+    this.#watches = new Watches(sql);
+    this.#usedTokens = new UsedTokens(sql);
+    this.#deleted = new DeletedDevices(sql);
+    this.#presences = new Presences(sql, Number.MAX_SAFE_INTEGER, Date.now());
+    this.#rang();
+    ctx.blockConcurrencyWhile(async () => {
+      const stored = versionedSettings.safeParse(kv.get('settings'));
+      this.#obey(stored.success ? stored.data : { version: -1, settings: await readSettings(env) });
+    });
   }
 
   /**
@@ -34,20 +73,24 @@ export class FleetShard extends DurableObject<Env> {
    * an answer, sends all of it again. Answers the messages it had to refuse.
    */
   async ingest(messages: DeviceMessage[]): Promise<Refusal[]> {
-    const refusals = await this.#meet(messages);
+    const { refusals, deviceIds } = await this.#turns.take(() => this.#meet(messages));
     const refused = new Set(refusals.map(({ index }) => index));
     const taken = messages.filter((_, index) => !refused.has(index));
-    await this.#recordEvents(taken);
-    await this.#tellCampaigns(taken);
+    const configured = await recordEvents(this.#db, taken, deviceIds);
+    await invalidate(
+      this.env,
+      configured.map((id) => cacheKey.config(id)),
+    );
+    await tellCampaigns(this.env, this.#watches, taken);
     this.#tellWatchers(taken);
-    await this.#keepSweeping();
+    await this.#wake();
     return refusals;
   }
 
   /** Takes the WebSocket of somebody who watches one device (`/stream/devices/{serial_no}`). */
   override async fetch(request: Request): Promise<Response> {
     const serial = new URL(request.url).pathname.split('/').at(-1) ?? '';
-    await this.#load([serial]);
+    await this.#turns.take(() => this.#load([serial]));
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server, [serial]);
     server.send(JSON.stringify({ type: 'snapshot', ...this.#view(serial) }));
@@ -58,12 +101,13 @@ export class FleetShard extends DurableObject<Env> {
     // Watchers only listen.
   }
 
-  /** What is known of these devices right now, to the second. */
-  async look(serialNos: string[]): Promise<Record<string, { last_seen: number; online: boolean }>> {
+  /** How these devices are right now, to the second; those never heard of are left out. */
+  async look(serialNos: string[]): Promise<Record<string, LiveDevice>> {
     return Object.fromEntries(
       serialNos.flatMap((serial) => {
-        const known = this.#presence.get(serial);
-        return known === undefined ? [] : [[serial, { last_seen: known.last_seen, online: known.online }]];
+        const known = this.#presences.get(serial);
+        if (known === undefined || known.last_seen === 0) return [];
+        return [[serial, { online: known.online, last_seen: known.last_seen, ...known.readings }]];
       }),
     );
   }
@@ -78,210 +122,209 @@ export class FleetShard extends DurableObject<Env> {
     this.#watches.remove(campaignId, serialNos);
   }
 
-  /** Something about these devices changed in the ledger by another hand: read it again when next needed. */
+  /** These devices were changed in the ledger by another hand: nothing that was known of them before is kept. */
   async forget(serialNos: string[]): Promise<void> {
-    for (const serial of serialNos) this.#presence.delete(serial);
-    this.ctx.storage.sql.exec(
-      'DELETE FROM online WHERE serial_no IN (SELECT value FROM json_each(?))',
-      JSON.stringify(serialNos),
-    );
+    await this.#turns.take(async () => {
+      this.#deleted.remove(serialNos);
+      for (const serial of serialNos) {
+        const known = this.#presences.get(serial);
+        if (known !== undefined) known.record = undefined;
+      }
+    });
+    await this.#forgetCached(serialNos);
+  }
+
+  /** This device was deleted in the ledger. What it said before, and still arrives, is refused. */
+  async drop(serialNo: string): Promise<void> {
+    await this.#turns.take(async () => {
+      this.#deleted.add(serialNo, Date.now());
+      this.#presences.remove(serialNo);
+    });
+    await this.#forgetCached([serialNo]);
   }
 
   /** True the first time a token is used, false ever after until it has expired (Unix seconds) anyway. */
   async useToken(serialNo: string, jti: string, exp: number): Promise<boolean> {
-    const { sql } = this.ctx.storage;
-    const now = Date.now() / 1000;
-    sql.exec('DELETE FROM used_tokens WHERE exp < ?', now - 60);
-    const added = sql.exec(
-      'INSERT OR IGNORE INTO used_tokens (serial_no, jti, exp) VALUES (?, ?, ?) RETURNING 1',
-      serialNo,
-      jti,
-      exp,
-    );
-    return added.toArray().length === 1;
+    return this.#usedTokens.use(serialNo, jti, exp, Date.now() / 1000);
   }
 
-  /** Marks devices offline that have been silent for too long. */
+  /** The fleet's settings have changed. */
+  async settingsChanged(current: VersionedSettings): Promise<void> {
+    this.ctx.storage.kv.put('settings', current);
+    this.#obey(current);
+    await this.#wake();
+  }
+
+  /** Marks devices offline that have been silent for too long, and remembers what changed. */
   override async alarm(): Promise<void> {
+    this.#rang();
     try {
-      const { offline_after_s } = await readSettings(this.env);
-      const now = Date.now();
-      await this.#goOffline(
-        [...this.#presence].filter(([, known]) => isSilent(known, now, offline_after_s * 1000)),
-      );
+      await this.#turns.take(() => this.#sweep(Date.now()));
+      this.#presences.flushIfDue(Date.now());
     } finally {
       // An alarm that fails is retried a few times only, and the ledger may be away for longer.
-      await this.#keepSweeping();
+      await this.#wake();
     }
+  }
+
+  #obey({ settings }: VersionedSettings): void {
+    this.#approveFirst = settings.approve_first;
+    this.#presences.patience(settings.offline_after_s * 1000);
+  }
+
+  #rang(): void {
+    const now = Date.now();
+    this.#presences.rang(this.ctx.storage.kv.get<number>('alarm_at') ?? now, now);
+  }
+
+  async #sweep(now: number): Promise<void> {
+    const silent = this.#presences.silent(now);
+    try {
+      if (silent.length > 0 && (await this.env.COORDINATOR.getByName('bridges').isCutOff())) {
+        // Nobody can be heard, so nobody's silence says anything.
+        this.#presences.listenFrom(now);
+        this.#presences.again(silent, now);
+      } else {
+        await this.#goOffline(silent);
+      }
+    } catch (error) {
+      this.#presences.again(silent, now);
+      throw error;
+    }
+    const outdated = this.#presences.outdated(COARSE_ROWS);
+    await recordLastSeen(this.#db, outdated);
+    for (const { record, last_seen } of outdated) if (record !== undefined) record.last_seen = last_seen;
   }
 
   /** Brings the ledger and memory up to date with heartbeats and last wills. Answers what it refused. */
-  async #meet(messages: readonly DeviceMessage[]): Promise<Refusal[]> {
+  async #meet(
+    messages: readonly DeviceMessage[],
+  ): Promise<{ refusals: Refusal[]; deviceIds: Map<string, string> }> {
     await this.#load(messages.map((m) => m.serial_no));
     const news = new Map<string, DeviceReport>();
     for (const m of messages) {
-      const known = this.#presence.get(m.serial_no);
-      if (m.kind === 'heartbeat' && known?.revoked !== true && isNews(known, m.heartbeat, m.received_at)) {
-        news.set(m.serial_no, {
-          ...m.heartbeat,
-          status: 'online',
-          last_seen: new Date(m.received_at),
-        });
+      if (m.kind !== 'heartbeat') continue;
+      const known = this.#presences.get(m.serial_no);
+      if (known?.record === undefined && this.#deleted.has(m.serial_no, Date.now())) continue;
+      if (isNews(known, m.heartbeat, m.received_at)) {
+        news.set(m.serial_no, { ...m.heartbeat, status: 'online', last_seen: new Date(m.received_at) });
       }
     }
-    const rows = await recordReports(this.#db, [...news.values()]);
-    for (const row of rows) {
-      const came = this.#presence.get(row.serialNo)?.online !== true;
-      this.#presence.set(row.serialNo, { ...presenceOf(row), online: true });
-      if (came) this.#noteOnline(row.serialNo, true);
+    const rows = await recordReports(this.#db, [...news.values()], !this.#approveFirst);
+    for (const row of rows) this.#presences.meet(row);
+    this.#writeThrough(rows);
+    const refusals = await this.#apply(messages);
+    // Who has come online must be judged also by whoever remembers nothing but this.
+    if (rows.length > 0) this.#presences.flush();
+    const deviceIds = new Map<string, string>();
+    for (const { serial_no } of messages) {
+      const record = this.#presences.get(serial_no)?.record;
+      if (record !== undefined) deviceIds.set(serial_no, record.device_id);
     }
-    return this.#apply(messages);
+    return { refusals, deviceIds };
   }
 
   async #apply(messages: readonly DeviceMessage[]): Promise<Refusal[]> {
     const refusals: Refusal[] = [];
-    const gone: [string, Presence][] = [];
+    const gone: Presence[] = [];
     for (const [index, m] of messages.entries()) {
-      const known = this.#presence.get(m.serial_no);
-      if (known === undefined) {
+      const known = this.#presences.get(m.serial_no);
+      if (known?.record === undefined) {
         refusals.push({ index, reason: 'no such device: it registers itself with its first heartbeat' });
-      } else if (known.revoked) {
+      } else if (known.record.revoked) {
         refusals.push({ index, reason: 'the device is revoked' });
-      } else if (m.kind === 'heartbeat') {
-        if (!isLate(known, m.heartbeat)) {
-          this.#presence.set(m.serial_no, withHeartbeat(known, m.heartbeat, m.received_at));
-        }
       } else if (m.kind === 'offline') {
-        gone.push([m.serial_no, known]);
+        if (m.received_at < known.last_seen) continue;
+        known.gone_at = m.received_at;
+        gone.push(known);
       } else {
-        known.last_seen = Math.max(known.last_seen, m.received_at);
+        const back = m.kind === 'heartbeat' && !isLate(known, m.heartbeat, m.received_at);
+        this.#presences.heard(known, m.received_at, back);
+        if (m.kind !== 'heartbeat' || !back) continue;
+        const { timestamp, state, battery, temperature } = m.heartbeat;
+        known.said_at = timestamp;
+        known.readings = { state, battery, temperature };
       }
     }
-    await this.#goOffline(gone.filter(([, known]) => known.online));
+    await this.#goOffline(gone.filter((known) => known.online && known.gone_at >= known.last_seen));
     return refusals;
   }
 
-  async #goOffline(devices: readonly [string, Presence][]): Promise<void> {
-    await recordOffline(
-      this.#db,
-      devices.map(([serial]) => serial),
-      devices.map(([, known]) => new Date(known.last_seen)),
-    );
-    for (const [serial, known] of devices) {
-      known.online = false;
-      this.#noteOnline(serial, false);
-      const text = JSON.stringify({ type: 'update', ...this.#view(serial) });
-      for (const socket of this.ctx.getWebSockets(serial)) socket.send(text);
+  async #goOffline(devices: readonly Presence[]): Promise<void> {
+    if (devices.length === 0) return;
+    await recordOffline(this.#db, devices);
+    for (const known of devices) {
+      this.#presences.gone(known);
+      this.#tell(known.serial_no, {});
     }
-  }
-
-  async #recordEvents(messages: readonly DeviceMessage[]): Promise<void> {
-    const events: NewDeviceEvent[] = [];
-    const settings = [];
-    for (const m of messages) {
-      const known = this.#presence.get(m.serial_no);
-      if (known === undefined) continue;
-      const event = { id: m.digest, device_id: known.device_id };
-      if (m.kind === 'report' && !isProgress(m.report)) {
-        events.push({ ...event, at: new Date(m.report.timestamp * 1000), kind: 'update', detail: m.report });
-      } else if (m.kind === 'notify') {
-        const { timestamp, ...detail } = m.notification;
-        const at = new Date(timestamp * 1000);
-        events.push({ ...event, at, kind: 'setting', detail });
-        settings.push(
-          confirmSetting(this.#db, {
-            device_id: known.device_id,
-            key: detail.setting_changed,
-            value: detail.new_value,
-            at,
-          }),
-        );
-      }
-    }
-    if (events.length === 0) return;
-    await this.#db.batch([insertEvents(this.#db, events), ...settings]);
-  }
-
-  async #tellCampaigns(messages: readonly DeviceMessage[]): Promise<void> {
-    const heard = new Map<string, Heard[]>();
-    const reported = new Map<string, Reported[]>();
-    for (const m of messages) {
-      if (m.kind === 'heartbeat') {
-        const { current_firmware, apps = {} } = m.heartbeat;
-        for (const campaign of this.#watches.of(m.serial_no)) {
-          push(heard, campaign, { serial_no: m.serial_no, current_firmware, apps });
-        }
-      } else if (m.kind === 'report') {
-        push(reported, m.report.campaign_id, { serial_no: m.serial_no, report: m.report });
-      }
-    }
-    const campaign = (id: string) => this.env.CAMPAIGN.getByName(id);
-    await Promise.all([...reported].map(([id, items]) => campaign(id).report(items)));
-    await Promise.all([...heard].map(([id, items]) => campaign(id).hear(items)));
+    await this.#forgetCached(devices.map(({ serial_no }) => serial_no));
   }
 
   /** Every message of a device that somebody watches, with how it stands after it. */
   #tellWatchers(messages: readonly DeviceMessage[]): void {
     if (this.ctx.getWebSockets().length === 0) return;
     for (const { serial_no, received_at: _at, digest: _digest, ...said } of messages) {
-      const text = JSON.stringify({ type: 'update', ...this.#view(serial_no), message: said });
-      for (const socket of this.ctx.getWebSockets(serial_no)) socket.send(text);
+      this.#tell(serial_no, { message: said });
     }
+  }
+
+  #tell(serialNo: string, more: object): void {
+    const sockets = this.ctx.getWebSockets(serialNo);
+    if (sockets.length === 0) return;
+    const text = JSON.stringify({ type: 'update', ...this.#view(serialNo), ...more });
+    for (const socket of sockets) socket.send(text);
   }
 
   #view(serialNo: string) {
-    const known = this.#presence.get(serialNo);
+    const known = this.#presences.get(serialNo);
+    const heard = known !== undefined && known.last_seen > 0;
     return {
       serial_no: serialNo,
       status: known?.online === true ? 'online' : 'offline',
-      current_firmware: known?.current_firmware ?? null,
-      last_seen:
-        known === undefined || known.last_seen === 0 ? null : new Date(known.last_seen).toISOString(),
+      current_firmware: known?.record?.current_firmware ?? null,
+      last_seen: heard ? new Date(known.last_seen).toISOString() : null,
+      ...known?.readings,
     };
   }
 
+  /** What the ledger knows of these devices, where memory does not. */
   async #load(serialNos: readonly string[]): Promise<void> {
-    const unknown = [...new Set(serialNos)].filter((serial) => !this.#presence.has(serial));
-    for (const row of await findDevices(this.#db, unknown)) {
-      if (!this.#presence.has(row.serialNo)) this.#presence.set(row.serialNo, presenceOf(row));
-    }
+    const unknown = new Set(serialNos.filter((serial) => this.#presences.get(serial)?.record === undefined));
+    for (const row of await findDevices(this.#db, [...unknown])) this.#presences.meet(row);
   }
 
-  #noteOnline(serial: string, online: boolean): void {
-    this.ctx.storage.sql.exec(
-      online
-        ? 'INSERT OR IGNORE INTO online (serial_no) VALUES (?)'
-        : 'DELETE FROM online WHERE serial_no = ?',
-      serial,
+  /** Behind the answer's back: the ledger has it, and a cache that is slow must not slow down the fleet. */
+  #writeThrough(rows: readonly DeviceRow[]): void {
+    if (rows.length === 0) return;
+    const entries = rows.map((row) => [cacheKey.device(row.serialNo), deviceOf(row)] as const);
+    this.ctx.waitUntil(
+      this.#cacheTurns.take(async () => {
+        if (!(await this.#cache.write(entries, TTL_S.device))) {
+          await invalidate(
+            this.env,
+            entries.map(([key]) => key),
+          );
+        }
+      }),
     );
   }
 
-  /** After eviction: the devices that were online get a fresh patience, since nobody listened meanwhile. */
-  async #remember(): Promise<void> {
-    const { sql } = this.ctx.storage;
-    sql.exec('CREATE TABLE IF NOT EXISTS online (serial_no TEXT PRIMARY KEY) WITHOUT ROWID');
-    sql.exec(`CREATE TABLE IF NOT EXISTS used_tokens
-      (serial_no TEXT, jti TEXT, exp INTEGER, PRIMARY KEY (serial_no, jti)) WITHOUT ROWID`);
-    const online = sql.exec<{ serial_no: string }>('SELECT serial_no FROM online').toArray();
-    await this.#load(online.map((row) => row.serial_no));
-    for (const known of this.#presence.values()) known.last_seen = Date.now();
+  #forgetCached(serialNos: readonly string[]): Promise<void> {
+    return this.#cacheTurns.take(() =>
+      invalidate(
+        this.env,
+        serialNos.map((serial) => cacheKey.device(serial)),
+      ),
+    );
   }
 
-  async #keepSweeping(): Promise<void> {
-    const anybody = [...this.#presence.values()].some((known) => known.online);
-    if (anybody && (await this.ctx.storage.getAlarm()) === null) {
-      await this.ctx.storage.setAlarm(Date.now() + SWEEP_MS);
-    }
+  async #wake(): Promise<void> {
+    const next = this.#presences.nextAt;
+    if (next === undefined) return;
+    const set = await this.ctx.storage.getAlarm();
+    if (set !== null && set <= next) return;
+    const at = Math.max(next, Date.now());
+    this.ctx.storage.kv.put('alarm_at', at);
+    await this.ctx.storage.setAlarm(at);
   }
-}
-
-/** A mere percentage: it is shown live and not kept. */
-function isProgress(report: Reported['report']): boolean {
-  return report.status === 'downloading' && (report.progress ?? 0) > 0;
-}
-
-function push<Item>(lists: Map<string, Item[]>, key: string, item: Item): void {
-  const list = lists.get(key);
-  if (list === undefined) lists.set(key, [item]);
-  else list.push(item);
 }

@@ -1,56 +1,97 @@
 /** When a device counts as online, and what of a message is news for the ledger. Pure. */
 import type { Heartbeat } from '../../protocol/messages.ts';
+import type { DeviceRow } from '../../store/devices.ts';
 
-/** What a shard knows of a device. Times are Unix milliseconds. */
+/** What a shard knows of a device at all times. Times are Unix milliseconds. */
 export interface Presence {
-  device_id: string;
-  revoked: boolean;
+  readonly serial_no: string;
+  /** Its place in the packed blob. */
+  readonly slot: number;
   online: boolean;
   last_seen: number;
+  /** The device's own clock at its newest heartbeat, Unix seconds: an older one is late and changes nothing. */
+  said_at: number;
+  /** When the broker said that it is gone; what was received before that does not bring it back. */
+  gone_at: number;
+  /** It is on the time wheel. */
+  timed: boolean;
+  /** As it said last; nothing after an eviction, until it is heard. */
+  readings: Readings;
+  /** What the ledger has of it; absent until it is first heard after an eviction. */
+  record: Recorded | undefined;
+}
+
+/** What drifts: the ledger has it in steps only. */
+export interface Readings {
+  state?: string | undefined;
+  battery?: number | undefined;
+  temperature?: number | undefined;
+}
+
+/** A device's row in the ledger, as far as a heartbeat may differ from it. */
+export interface Recorded {
+  device_id: string;
+  revoked: boolean;
   model: string;
   current_firmware: string | null;
-  group: string | null;
   state: string | null;
   battery: number | null;
   temperature: number | null;
   apps: string | null;
-  /** The device's own clock at its newest heartbeat: an older one is late and changes nothing. */
-  said_at: number;
-  /** The `last_seen` that stands in the ledger. */
-  recorded_at: number;
+  /** The `last_seen` that stands there. */
+  last_seen: number;
 }
 
-/** The ledger's `last_seen` may lag behind by this much. */
-export const COARSE_MS = 15 * 60_000;
+/** The ledger's `last_seen` of a device that stays online may lag behind by this much. */
+export const COARSE_MS = 6 * 3_600_000;
 
-/** Whether this heartbeat tells the ledger something new of the device. */
+export function recordOf(row: DeviceRow): Recorded {
+  return {
+    device_id: row.id,
+    revoked: row.revokedAt !== null || row.decommissionedAt !== null,
+    model: row.model,
+    current_firmware: row.currentFirmware,
+    state: row.powerState,
+    battery: row.battery,
+    temperature: row.temperature,
+    apps: row.apps === null ? null : canonical(row.apps),
+    last_seen: row.lastSeen?.getTime() ?? 0,
+  };
+}
+
+/** Whether this heartbeat, received at `at`, tells the ledger something new of the device. */
 export function isNews(known: Presence | undefined, heartbeat: Heartbeat, at: number): boolean {
-  if (known === undefined) return true;
-  if (isLate(known, heartbeat)) return false;
+  const record = known?.record;
+  if (known === undefined || record === undefined) return true;
+  if (record.revoked || isLate(known, heartbeat, at)) return false;
   return (
     !known.online ||
-    known.model !== heartbeat.model ||
-    known.current_firmware !== heartbeat.current_firmware ||
-    (heartbeat.state !== undefined && known.state !== heartbeat.state) ||
-    differsBy(known.battery, heartbeat.battery, 5) ||
-    differsBy(known.temperature, heartbeat.temperature, 5) ||
-    (heartbeat.apps !== undefined && known.apps !== JSON.stringify(heartbeat.apps)) ||
-    at - known.recorded_at > COARSE_MS
+    record.model !== heartbeat.model ||
+    record.current_firmware !== heartbeat.current_firmware ||
+    (heartbeat.state !== undefined && record.state !== heartbeat.state) ||
+    differsBy(record.battery, heartbeat.battery, 5) ||
+    differsBy(record.temperature, heartbeat.temperature, 5) ||
+    (heartbeat.apps !== undefined && record.apps !== canonical(heartbeat.apps))
   );
 }
 
-/** Whether a newer heartbeat of the device is known already. */
-export function isLate(known: Presence, heartbeat: Heartbeat): boolean {
-  return heartbeat.timestamp < known.said_at;
+/** Whether a newer heartbeat of the device is known already, or it has gone since. */
+export function isLate(known: Presence, heartbeat: Heartbeat, at: number): boolean {
+  return heartbeat.timestamp < known.said_at || at < known.gone_at;
 }
 
-/** Whether a device has been silent for too long. */
-export function isSilent(known: Presence, now: number, offlineAfterMs: number): boolean {
-  return known.online && now - known.last_seen > offlineAfterMs;
+/** Until when a device may be silent; `listeningSince` is since when it would have been heard. */
+export function patientUntil(known: Presence, listeningSince: number, offlineAfterMs: number): number {
+  return Math.max(known.last_seen, listeningSince) + offlineAfterMs;
 }
 
 /** Readings drift all the time; only a step is news. */
 function differsBy(known: number | null, said: number | undefined, step: number): boolean {
   if (said === undefined) return false;
   return known === null || Math.abs(known - said) >= step;
+}
+
+/** The same apps always give the same text: a device and the database order keys as they like. */
+function canonical(apps: Record<string, string>): string {
+  return JSON.stringify(Object.entries(apps).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

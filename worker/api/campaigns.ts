@@ -1,5 +1,6 @@
 /** `/campaigns`: one firmware to a set of devices, in stages. */
 import { z } from '@hono/zod-openapi';
+import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
 import {
   campaign,
   campaignMetrics,
@@ -13,7 +14,7 @@ import {
 } from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { previewTarget } from '../../store/campaign-targets.ts';
-import { changeCampaign, listCampaignDevices, listCampaigns } from '../../store/campaigns.ts';
+import { listCampaignDevices, listCampaigns } from '../../store/campaigns.ts';
 import { requires } from '../auth/principal.ts';
 import { act, CAMPAIGN_ACTIONS, campaignNow, createCampaign } from '../operations/campaigns.ts';
 import { ProblemError } from '../problem.ts';
@@ -89,7 +90,7 @@ export const campaigns = router()
       responses: { 200: json(campaign, 'The campaign') },
     }),
     async (c) => {
-      const { campaign } = await campaignNow(c, await theCampaign(c, c.req.valid('param').id));
+      const { campaign } = await campaignNow(c, c.req.valid('param').id);
       return c.json(campaign, 200);
     },
   )
@@ -121,14 +122,17 @@ export const campaigns = router()
         const outcome = await c.env.CAMPAIGN.getByName(found.row.id).changePolicy(policy);
         if (!outcome.ok) throw new ProblemError(409, 'Cannot change this campaign', outcome.problem);
       }
-      await changeCampaign(c.var.db, found.row.id, { policy, ...(name === undefined ? {} : { name }) });
+      await writeCampaign(c.env, c.var.db, found.row.id, {
+        policy,
+        ...(name === undefined ? {} : { name }),
+      });
       await auditEntry(c.var.db, {
         actor: c.var.principal.actor,
         action: 'campaign.change',
         subject: found.row.id,
         detail: { ...named, ...(name === undefined ? {} : { name }) },
       });
-      const changed = await campaignNow(c, await theCampaign(c, found.row.id));
+      const changed = await campaignNow(c, found.row.id);
       return c.json(changed.campaign, 200);
     },
   )
@@ -145,7 +149,7 @@ export const campaigns = router()
     async (c) => {
       const { id, action } = c.req.valid('param');
       await act(c, await theCampaign(c, id), action);
-      const { campaign } = await campaignNow(c, await theCampaign(c, id));
+      const { campaign } = await campaignNow(c, id);
       return c.json(campaign, 200);
     },
   )
@@ -160,7 +164,7 @@ export const campaigns = router()
       responses: { 200: json(campaignMetrics, 'Counts by state and stage, errors by code') },
     }),
     async (c) => {
-      const { metrics } = await campaignNow(c, await theCampaign(c, c.req.valid('param').id));
+      const { metrics } = await campaignNow(c, c.req.valid('param').id);
       return c.json(metrics, 200);
     },
   )

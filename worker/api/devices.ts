@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import {
   changeDevice as changeDeviceBody,
+  configChange,
   configEntry,
   device,
   deviceCommand,
@@ -13,12 +14,14 @@ import {
 } from '../../protocol/api.ts';
 import { configUpdate } from '../../protocol/messages.ts';
 import { listDeviceUpdates } from '../../store/campaigns.ts';
-import { listConfig } from '../../store/device-configs.ts';
+import { listConfig, listConfigHistory } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
 import { changeDevice, deviceOf, findDevice, listDevices, registerDevice } from '../../store/devices.ts';
 import { requires } from '../auth/principal.ts';
 import {
   configureDevice,
+  deviceNow,
+  devicesChanged,
   newEnrolmentToken,
   rebootDevice,
   remove,
@@ -62,7 +65,8 @@ export const devices = router()
     }),
     async (c) => {
       const { limit, cursor, ...by } = c.req.valid('query');
-      return c.json(await listDevices(c.var.db, by, { limit, cursor }), 200);
+      const list = await listDevices(c.var.db, by, { limit, cursor });
+      return c.json({ ...list, items: await withPresence(c, list.items) }, 200);
     },
   )
   .openapi(
@@ -81,7 +85,10 @@ export const devices = router()
     async (c) => {
       const wanted = c.req.valid('json');
       const created = await registerDevice(c.var.db, wanted);
-      if (created !== undefined) return c.json(deviceOf(created), 201);
+      if (created !== undefined) {
+        await devicesChanged(c, [created.serialNo]);
+        return c.json(deviceOf(created), 201);
+      }
       const there = await findDevice(c.var.db, wanted.serial_no);
       if (there === undefined || there.model !== wanted.model) {
         throw new ProblemError(
@@ -103,7 +110,7 @@ export const devices = router()
       request: { params: idParam },
       responses: { 200: json(device, 'The device') },
     }),
-    async (c) => c.json(await withPresence(c, await theDevice(c, c.req.valid('param').id)), 200),
+    async (c) => c.json(await deviceNow(c, c.req.valid('param').id), 200),
   )
   .openapi(
     route({
@@ -119,7 +126,8 @@ export const devices = router()
       const row = await theDevice(c, c.req.valid('param').id);
       const changed = await changeDevice(c.var.db, row.id, c.req.valid('json'));
       if (changed === undefined) throw new ProblemError(404, 'No such device');
-      return c.json(await withPresence(c, changed), 200);
+      await devicesChanged(c, [row.serialNo]);
+      return c.json(await deviceNow(c, row.serialNo), 200);
     },
   )
   .openapi(
@@ -179,7 +187,7 @@ export const devices = router()
     }),
     async (c) => {
       const row = await theDevice(c, c.req.valid('param').id);
-      return c.json({ items: await listConfig(c.var.db, row.id, new Date()) }, 200);
+      return c.json({ items: await listConfig(c.var.db, c.var.cache, row.id, new Date()) }, 200);
     },
   )
   .openapi(
@@ -196,7 +204,23 @@ export const devices = router()
       const row = await theDevice(c, c.req.valid('param').id);
       const said = c.req.valid('json');
       await configureDevice(c, row, isWrapped(said) ? said.config : said);
-      return c.json({ items: await listConfig(c.var.db, row.id, new Date()) }, 202);
+      return c.json({ items: await listConfig(c.var.db, c.var.cache, row.id, new Date()) }, 202);
+    },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/devices/{id}/config/history',
+      tags,
+      summary: 'What its settings were asked to be and were, newest first',
+      middleware: [read] as const,
+      request: { params: idParam, query: paging.extend({ key: z.string().max(128).optional() }) },
+      responses: { 200: json(page(configChange), 'A page of changes') },
+    }),
+    async (c) => {
+      const row = await theDevice(c, c.req.valid('param').id);
+      const { key, ...pages } = c.req.valid('query');
+      return c.json(await listConfigHistory(c.var.db, row.id, key, pages), 200);
     },
   )
   .openapi(

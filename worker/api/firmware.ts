@@ -1,6 +1,6 @@
 /** `/firmware`: upload, publish, download. */
 import { z } from '@hono/zod-openapi';
-import { readSettings } from '../../durable-objects/coordinator.ts';
+import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import {
   beginUpload as beginUploadBody,
   firmwareDescription,

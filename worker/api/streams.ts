@@ -59,4 +59,15 @@ export const streams = router()
       responses,
     }),
     (c) => c.env.FLEET_STREAM.getByName('main').fetch(c.req.raw),
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/stream/settings',
+      tags,
+      summary: "The fleet's settings, and every change of them",
+      middleware,
+      responses,
+    }),
+    (c) => c.env.COORDINATOR.getByName('settings').fetch(c.req.raw),
   );

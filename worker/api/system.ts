@@ -1,18 +1,25 @@
 /** Health, metrics, settings, rejected messages. */
 import { z } from '@hono/zod-openapi';
 import { sql } from 'drizzle-orm';
-import { settings } from '../../durable-objects/coordinator.ts';
-import { auditEntry } from '../../store/audit-log.ts';
+import { settings, settingsChange, versionedSettings } from '../../durable-objects/coordinator/settings.ts';
+import { bridgeState } from '../../protocol/bridge.ts';
 import { countCampaigns } from '../../store/campaigns.ts';
 import { listRejected } from '../../store/rejected-messages.ts';
 import { requires } from '../auth/principal.ts';
 import type { AppContext } from '../context.ts';
-import { ProblemError } from '../problem.ts';
+import { changeSettings } from '../operations/settings.ts';
 import { body, json, route, router } from './route.ts';
 import { deviceStats } from './stats.ts';
 
 const health = z.object({ status: z.enum(['ok', 'down']), down: z.array(z.string()).optional() });
-const versionedSettings = z.object({ version: z.int(), settings });
+const change = settingsChange.extend({ change: z.record(z.string(), z.unknown()) });
+const lease = z.object({
+  holder: z.string(),
+  since: z.iso.datetime(),
+  renewed_at: z.iso.datetime(),
+  expires_at: z.iso.datetime(),
+  state: bridgeState,
+});
 const rejectedMessage = z.object({
   id: z.string(),
   at: z.iso.datetime(),
@@ -61,20 +68,37 @@ export const system = router()
       responses: { 200: json(versionedSettings, 'The settings as they are now') },
     }),
     async (c) => {
-      const { version, settings: change } = c.req.valid('json');
+      const { version, settings: wanted } = c.req.valid('json');
+      // The schema fills in defaults; only what was said is changed.
       const given = (await c.req.json<{ settings: object }>()).settings;
-      const named = Object.fromEntries(Object.entries(change).filter(([key]) => key in given));
-      const changed = await c.env.COORDINATOR.getByName('settings').changeSettings(version, named);
-      if (changed === undefined)
-        throw new ProblemError(409, 'Settings changed meanwhile', 'Read them again.');
-      await auditEntry(c.var.db, {
-        actor: c.var.principal.actor,
-        action: 'settings.change',
-        subject: 'settings',
-        detail: named,
-      });
-      return c.json(changed, 200);
+      const named = Object.fromEntries(Object.entries(wanted).filter(([key]) => key in given));
+      return c.json(await changeSettings(c, version, named), 200);
     },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/settings/history',
+      tags: ['system'],
+      summary: 'Who changed which settings, and when',
+      middleware: [requires('read')] as const,
+      responses: { 200: json(z.object({ items: z.array(change) }), 'At most 200, newest first') },
+    }),
+    async (c) => {
+      const history = await c.env.COORDINATOR.getByName('settings').settingsHistory();
+      return c.json({ items: history.map((entry) => ({ ...entry, change: JSON.parse(entry.change) })) }, 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/bridges',
+      tags: ['system'],
+      summary: 'The bridges that are there',
+      middleware: [requires('read')] as const,
+      responses: { 200: json(z.object({ items: z.array(lease) }), 'Their leases') },
+    }),
+    async (c) => c.json({ items: await c.env.COORDINATOR.getByName('bridges').liveLeases() }, 200),
   )
   .openapi(
     route({

@@ -2,7 +2,14 @@
 import { type Context, Hono } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import type { DeviceMessage } from '../../durable-objects/fleet-shard/messages.ts';
-import { type IngestAnswer, type IngestBatch, ingestBatch } from '../../protocol/bridge.ts';
+import {
+  BRIDGE_LEASE_S,
+  bridgeId,
+  bridgeState,
+  type IngestAnswer,
+  type IngestBatch,
+  ingestBatch,
+} from '../../protocol/bridge.ts';
 import { SHARD_COUNT } from '../../protocol/shards.ts';
 import { sameSecret } from '../../store/credentials.ts';
 import { addRejected, type RejectedMessage } from '../../store/rejected-messages.ts';
@@ -31,6 +38,18 @@ export const ingest = new Hono<AppEnv>()
     if (batch.data.shard >= SHARD_COUNT)
       return problem(422, 'No such shard', `Shards are 0 to ${SHARD_COUNT - 1}.`);
     return c.json(await takeBatch(c, batch.data));
+  })
+  .put('/bridge/leases/:id', isBridge, async (c) => {
+    const state = bridgeState.safeParse(await c.req.json().catch(() => undefined));
+    if (!state.success) return invalidInput(state.error);
+    const id = bridgeId.safeParse(c.req.param('id'));
+    if (!id.success) return invalidInput(id.error);
+    const leases = await c.env.COORDINATOR.getByName('bridges').renewLease(id.data, state.data);
+    return c.json({ ttl_s: BRIDGE_LEASE_S, bridges: leases.map(({ holder }) => holder) });
+  })
+  .delete('/bridge/leases/:id', isBridge, async (c) => {
+    await c.env.COORDINATOR.getByName('bridges').releaseLease(c.req.param('id'));
+    return c.body(null, 204);
   })
   .get('/bridge/link', isBridge, (c) => {
     if (c.req.header('Upgrade') !== 'websocket') {

@@ -1,12 +1,22 @@
 /** What can be done to a campaign, for the API and the pages alike. */
+
+import { z } from 'zod';
 import type { Outcome } from '../../durable-objects/campaign/campaign.ts';
 import { definitionOf } from '../../durable-objects/campaign/definition.ts';
+import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
 import { emptyCounts } from '../../durable-objects/campaign/members.ts';
 import { metricsOf } from '../../durable-objects/campaign/metrics.ts';
 import type { Snapshot } from '../../durable-objects/campaign/snapshot.ts';
-import type { Campaign, CampaignMetrics, CreateCampaign } from '../../protocol/api.ts';
+import {
+  type Campaign,
+  type CampaignMetrics,
+  type CreateCampaign,
+  campaignMetrics,
+  campaign as campaignSchema,
+} from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
-import { addCampaign, type CampaignRow, campaignOf, changeCampaign } from '../../store/campaigns.ts';
+import { cacheKey, TTL_S } from '../../store/cache.ts';
+import { addCampaign, type CampaignRow, campaignOf, findCampaign } from '../../store/campaigns.ts';
 import { type FirmwareRow, findFirmware } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
@@ -91,7 +101,7 @@ async function perform(
 
 async function cancelDraft(c: AppContext, row: CampaignRow, reason: string): Promise<Outcome> {
   if (row.status === 'cancelled') return { ok: false, problem: 'the campaign is cancelled' };
-  await changeCampaign(c.var.db, row.id, {
+  await writeCampaign(c.env, c.var.db, row.id, {
     status: 'cancelled',
     statusReason: reason,
     finishedAt: new Date(),
@@ -99,16 +109,32 @@ async function cancelDraft(c: AppContext, row: CampaignRow, reason: string): Pro
   return { ok: true };
 }
 
-/** The campaign beside how it stands right now: its object knows better than the ledger. */
+const summary = z.object({ campaign: campaignSchema, metrics: campaignMetrics });
+
+/** The campaign beside how it stands right now: its object knows better than the ledger. Throws a 404. */
 export async function campaignNow(
   c: AppContext,
-  { row, firmware }: CampaignAndFirmware,
+  id: string,
 ): Promise<{ campaign: Campaign; metrics: CampaignMetrics; latest: Snapshot['latest'] }> {
-  const campaign = campaignOf(row, firmware.version);
-  const now = row.startedAt === null && row.status !== 'draft' ? null : await objectOf(c, row.id).look();
-  if (now === null) {
-    return { campaign, metrics: row.metrics ?? plannedMetrics({ row, firmware }), latest: [] };
-  }
+  const known = await c.var.cache.read(
+    cacheKey.campaign(id),
+    summary.optional(),
+    TTL_S.campaign,
+    async () => {
+      const found = await findCampaign(c.var.db, id);
+      return (
+        found && {
+          campaign: campaignOf(found.row, found.firmware.version),
+          metrics: found.row.metrics ?? plannedMetrics(found),
+        }
+      );
+    },
+  );
+  if (known === undefined) throw new ProblemError(404, 'No such campaign', 'No campaign has this id.');
+  const { campaign, metrics } = known;
+  const waits = campaign.started_at === null && campaign.status !== 'draft';
+  const now = waits ? null : await objectOf(c, id).look();
+  if (now === null) return { campaign, metrics, latest: [] };
   return {
     campaign: {
       ...campaign,

@@ -1,38 +1,87 @@
 /** What can be done to a device, for the API and the pages alike. */
+import { readSettings } from '../../durable-objects/coordinator/settings.ts';
+import { invalidate } from '../../durable-objects/coordinator/stale-keys.ts';
 import type { Env } from '../../durable-objects/env.ts';
-import type { Device } from '../../protocol/api.ts';
+import type { LiveDevice } from '../../durable-objects/fleet-shard/fleet-shard.ts';
+import { type Device, device as deviceSchema } from '../../protocol/api.ts';
 import type { Command } from '../../protocol/messages.ts';
 import { shardOf } from '../../protocol/shards.ts';
 import { commandTopic } from '../../protocol/topics.ts';
 import { auditEntry } from '../../store/audit-log.ts';
+import { cacheKey, TTL_S } from '../../store/cache.ts';
 import { addEnrolmentToken, revokeCertificates } from '../../store/certificates.ts';
 import { digestSecret, newSecret } from '../../store/credentials.ts';
 import { requestConfig } from '../../store/device-configs.ts';
 import { insertEvents } from '../../store/device-events.ts';
-import { type DeviceRow, deleteDevice, deviceOf, revokeDevice } from '../../store/devices.ts';
+import {
+  type DeviceRow,
+  deleteDevice,
+  deviceOf,
+  findDevice,
+  revokeDevice,
+  UUID,
+} from '../../store/devices.ts';
 import type { AppContext } from '../context.ts';
+import { ProblemError } from '../problem.ts';
 
-/** How long a command waits for a device before nobody wants it any more. */
-const COMMAND_TTL_MS = 24 * 3_600_000;
 const TOKEN_TTL_MS = 24 * 3_600_000;
 
 export const shardFor = (env: Env, serialNo: string) =>
   env.FLEET_SHARD.getByName(`shard-${shardOf(serialNo)}`);
 
-/** The device with what its shard knows better than the ledger: when it was last seen, to the second. */
-export async function withPresence(c: AppContext, row: DeviceRow): Promise<Device> {
-  const known = (await shardFor(c.env, row.serialNo).look([row.serialNo]))[row.serialNo];
-  return deviceOf(row, known === undefined || known.last_seen === 0 ? undefined : new Date(known.last_seen));
+/** Devices with what their shards know better than the ledger: when each was last seen, to the second. */
+export async function withPresence(c: AppContext, devices: readonly Device[]): Promise<Device[]> {
+  const byShard = Map.groupBy(devices, ({ serial_no }) => shardOf(serial_no));
+  const live: Record<string, LiveDevice> = Object.assign(
+    {},
+    ...(await Promise.all(
+      [...byShard.values()].map((group) =>
+        shardFor(c.env, group[0]?.serial_no ?? '').look(group.map(({ serial_no }) => serial_no)),
+      ),
+    )),
+  );
+  return devices.map((device) => {
+    const { online: _, last_seen, ...readings } = live[device.serial_no] ?? {};
+    return {
+      ...device,
+      ...(last_seen === undefined ? {} : { last_seen: new Date(last_seen).toISOString() }),
+      ...Object.fromEntries(Object.entries(readings).filter(([, value]) => value !== undefined)),
+    };
+  });
 }
 
-/** Queues a command for a device; the answer is its `command_id`. */
-export async function sendCommand(c: AppContext, device: DeviceRow, command: Command): Promise<void> {
+/** One device as it is right now, by its serial number or UUID. Throws a 404 where there is none. */
+export async function deviceNow(c: AppContext, id: string): Promise<Device> {
+  const load = async () => {
+    const row = await findDevice(c.var.db, id);
+    return row && deviceOf(row);
+  };
+  // A UUID may be a serial number too, so only the ledger can tell which device is meant.
+  const known = UUID.test(id)
+    ? await load()
+    : await c.var.cache.read(cacheKey.device(id), deviceSchema.optional(), TTL_S.device, load);
+  if (known === undefined)
+    throw new ProblemError(404, 'No such device', 'No device has this id or serial number.');
+  const [device] = await withPresence(c, [known]);
+  return device ?? known;
+}
+
+/** These devices have changed in the ledger: whoever remembers them forgets. */
+export async function devicesChanged(c: AppContext, serialNos: readonly string[]): Promise<void> {
+  const byShard = Map.groupBy(serialNos, shardOf);
+  await Promise.all(
+    [...byShard].map(([n, group]) => c.env.FLEET_SHARD.getByName(`shard-${n}`).forget(group)),
+  );
+}
+
+/** Queues a command for a device, for as long as the settings say. */
+async function sendCommand(c: AppContext, device: DeviceRow, command: Command, until: Date): Promise<void> {
   await c.env.BROKER_LINK.getByName('main').enqueue([
     {
       serial_no: device.serialNo,
       topic: commandTopic(device.serialNo),
-      payload: JSON.stringify(command),
-      expires_at: Date.now() + COMMAND_TTL_MS,
+      payload: JSON.stringify({ ...command, expires_at: Math.floor(until.getTime() / 1000) }),
+      expires_at: until.getTime(),
     },
   ]);
   const id = command.command_id;
@@ -48,21 +97,36 @@ export async function sendCommand(c: AppContext, device: DeviceRow, command: Com
   ]);
 }
 
-/** Restarts a device. */
+async function commandExpiry(c: AppContext): Promise<Date> {
+  const { command_expiry_s } = await readSettings(c.env);
+  return new Date(Date.now() + command_expiry_s * 1000);
+}
+
+/** Restarts a device; answers the `command_id`. */
 export async function rebootDevice(c: AppContext, device: DeviceRow): Promise<string> {
   const command_id = crypto.randomUUID();
-  await sendCommand(c, device, { command: 'reboot', command_id });
+  await sendCommand(c, device, { command: 'reboot', command_id }, await commandExpiry(c));
   return command_id;
 }
 
-/** Asks a device to change settings; they show as pending until it confirms them. */
+/** Asks a device to change settings; they show as pending until it confirms them, or the request expires. */
 export async function configureDevice(
   c: AppContext,
   device: DeviceRow,
   config: Record<string, string>,
 ): Promise<void> {
-  await requestConfig(c.var.db, device.id, config, new Date());
-  await sendCommand(c, device, { command: 'config_update', command_id: crypto.randomUUID(), config });
+  const command_id = crypto.randomUUID();
+  const until = await commandExpiry(c);
+  await requestConfig(c.var.db, {
+    device_id: device.id,
+    config,
+    command_id,
+    actor: c.var.principal.actor,
+    at: new Date(),
+    until,
+  });
+  await invalidate(c.env, [cacheKey.config(device.id)]);
+  await sendCommand(c, device, { command: 'config_update', command_id, config }, until);
 }
 
 /**
@@ -77,7 +141,7 @@ export async function revoke(c: AppContext, device: DeviceRow): Promise<void> {
     action: 'device.revoke',
     subject: device.serialNo,
   });
-  await shardFor(c.env, device.serialNo).forget([device.serialNo]);
+  await devicesChanged(c, [device.serialNo]);
   await c.env.BROKER_LINK.getByName('main').disconnect([device.serialNo]);
 }
 
@@ -85,6 +149,8 @@ export async function revoke(c: AppContext, device: DeviceRow): Promise<void> {
 export async function remove(c: AppContext, device: DeviceRow): Promise<void> {
   await revoke(c, device);
   await deleteDevice(c.var.db, device.id);
+  await shardFor(c.env, device.serialNo).drop(device.serialNo);
+  await invalidate(c.env, [cacheKey.config(device.id)]);
   await auditEntry(c.var.db, {
     actor: c.var.principal.actor,
     action: 'device.delete',

@@ -1,6 +1,6 @@
 /** What can be done to firmware, for the API and the pages alike. Bytes go to R2 under their own hash, once. */
 
-import { readSettings } from '../../durable-objects/coordinator.ts';
+import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import type { BeginUpload, Firmware, FirmwareDescription } from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import {

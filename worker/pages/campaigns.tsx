@@ -29,8 +29,7 @@ async function formPage(c: AppContext, values: Record<string, string>, errors?: 
 }
 
 async function campaignPage(c: AppContext, id: string, problem?: string) {
-  const found = await theCampaign(c, id);
-  const { campaign, metrics, latest } = await campaignNow(c, found);
+  const { campaign, metrics, latest } = await campaignNow(c, id);
   const view = { status: campaign.status, reason: campaign.status_reason, metrics, latest };
   const mayOperate = may(c.var.principal.role, 'operate');
   return c.html(

@@ -14,7 +14,7 @@ import { theDevice } from '../api/lookup.ts';
 import { deviceStats } from '../api/stats.ts';
 import { may } from '../auth/principal.ts';
 import type { AppEnv } from '../context.ts';
-import { configureDevice, rebootDevice, revoke, withPresence } from '../operations/devices.ts';
+import { configureDevice, deviceNow, rebootDevice, revoke, withPresence } from '../operations/devices.ts';
 import { queryOf } from './query.ts';
 import { signedIn, viewerOf } from './session.tsx';
 
@@ -36,7 +36,8 @@ export const devices = new Hono<AppEnv>()
       return c.html(errorPage('No such list', 'The address holds a filter that does not exist.'), 400);
     const { limit, cursor, ...by } = parsed.data;
     const now = new Date();
-    const list = await listDevices(c.var.db, by, { limit, cursor });
+    const found = await listDevices(c.var.db, by, { limit, cursor });
+    const list = { ...found, items: await withPresence(c, found.items) };
     if (c.req.header('HX-Request-Type') === 'partial') {
       return c.html(<DeviceRows list={list} query={query} now={now} />, 200, { Vary: 'HX-Request-Type' });
     }
@@ -58,10 +59,10 @@ export const devices = new Hono<AppEnv>()
     const now = new Date();
     const few = { limit: 50 };
     const [device, updates, events, config] = await Promise.all([
-      withPresence(c, row),
+      deviceNow(c, row.serialNo),
       listDeviceUpdates(c.var.db, row.id, few),
       listEvents(c.var.db, row.id, few),
-      listConfig(c.var.db, row.id, now),
+      listConfig(c.var.db, c.var.cache, row.id, now),
     ]);
     const mayOperate = may(c.var.principal.role, 'operate');
     const data = { device, updates: updates.items, events: events.items, config, mayOperate, now };

@@ -1,0 +1,47 @@
+/** What device messages leave in the ledger beside the device's own row: its timeline, and its settings. */
+import type { Database } from '../../store/connection.ts';
+import { confirmSetting } from '../../store/device-configs.ts';
+import { insertEvents, type NewDeviceEvent } from '../../store/device-events.ts';
+import type { DeviceMessage, Reported } from './messages.ts';
+
+/** Writes it, in one transaction. Answers the devices whose settings changed. */
+export async function recordEvents(
+  db: Database,
+  messages: readonly DeviceMessage[],
+  /** By serial number. */
+  deviceIds: ReadonlyMap<string, string>,
+): Promise<string[]> {
+  const events: NewDeviceEvent[] = [];
+  const settings = [];
+  const configured = new Set<string>();
+  for (const m of messages) {
+    const device_id = deviceIds.get(m.serial_no);
+    if (device_id === undefined) continue;
+    const event = { id: m.digest, device_id };
+    if (m.kind === 'report' && !isProgress(m.report)) {
+      events.push({ ...event, at: new Date(m.report.timestamp * 1000), kind: 'update', detail: m.report });
+    } else if (m.kind === 'notify') {
+      const { timestamp, ...detail } = m.notification;
+      const at = new Date(timestamp * 1000);
+      events.push({ ...event, at, kind: 'setting', detail });
+      configured.add(device_id);
+      settings.push(
+        ...confirmSetting(db, {
+          id: m.digest,
+          device_id,
+          key: detail.setting_changed,
+          value: detail.new_value,
+          old_value: detail.old_value ?? null,
+          at,
+        }),
+      );
+    }
+  }
+  if (events.length > 0) await db.batch([insertEvents(db, events), ...settings]);
+  return [...configured];
+}
+
+/** A mere percentage: it is shown live and not kept. */
+function isProgress(report: Reported['report']): boolean {
+  return report.status === 'downloading' && (report.progress ?? 0) > 0;
+}

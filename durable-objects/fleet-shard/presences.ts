@@ -1,0 +1,189 @@
+/** Every device of a shard in memory, remembered in SQLite: a row when it is first heard, its times in one packed blob. */
+import type { DeviceRow } from '../../store/devices.ts';
+import { pack, unpack } from './packed.ts';
+import { COARSE_MS, type Presence, patientUntil, recordOf } from './presence.ts';
+import { TimeWheel } from './time-wheel.ts';
+
+/** What changed in memory is in the blob after this long. */
+const FLUSH_MS = 10_000;
+/** An alarm later than this means that nobody was listening. */
+const OUTAGE_MS = 20_000;
+/** What could not be done is tried again after this. */
+const AGAIN_MS = 5000;
+
+export class Presences {
+  readonly #sql: SqlStorage;
+  readonly #devices = new Map<string, Presence>();
+  readonly #wheel = new TimeWheel<Presence>(1000);
+  readonly #freeSlots: number[] = [];
+  #slots = 0;
+  #offlineAfterMs: number;
+  /** Since when a device that speaks is heard. */
+  #listeningSince = 0;
+  #dirtySince: number | undefined;
+  #outdated: Presence[] = [];
+
+  /** Remembers what was known before an eviction. `offlineAfterMs`: a device silent for longer is offline. */
+  constructor(sql: SqlStorage, offlineAfterMs: number, now: number) {
+    this.#sql = sql;
+    this.#offlineAfterMs = offlineAfterMs;
+    sql.exec('CREATE TABLE IF NOT EXISTS slots (slot INTEGER PRIMARY KEY, serial_no TEXT NOT NULL)');
+    sql.exec('CREATE TABLE IF NOT EXISTS packed (id INTEGER PRIMARY KEY, presences BLOB NOT NULL)');
+    this.#remember(now);
+    this.patience(offlineAfterMs);
+  }
+
+  get(serialNo: string): Presence | undefined {
+    return this.#devices.get(serialNo);
+  }
+
+  /** The device of this row; known from now on. */
+  meet(row: DeviceRow): Presence {
+    const known = this.#devices.get(row.serialNo) ?? this.#add(row);
+    known.record = recordOf(row);
+    return known;
+  }
+
+  /** It was heard. `online` also brings it back. */
+  heard(known: Presence, at: number, online: boolean): void {
+    known.last_seen = Math.max(known.last_seen, at);
+    this.#dirtySince ??= Date.now();
+    if (!online || known.online) return;
+    known.online = true;
+    this.#time(known);
+  }
+
+  gone(known: Presence): void {
+    known.online = false;
+    this.#dirtySince ??= Date.now();
+  }
+
+  /** No such device any more. */
+  remove(serialNo: string): void {
+    const known = this.#devices.get(serialNo);
+    if (known === undefined) return;
+    known.online = false;
+    this.#devices.delete(serialNo);
+    this.#freeSlots.push(known.slot);
+    this.#sql.exec('DELETE FROM slots WHERE slot = ?', known.slot);
+    this.#dirtySince ??= Date.now();
+    // Whoever gets the slot next must not inherit what the blob says of it.
+    this.flush();
+  }
+
+  /** Takes out the devices that have been silent for too long. */
+  silent(now: number): Presence[] {
+    return this.#wheel.take(now).filter((known) => {
+      known.timed = false;
+      if (!known.online || this.#devices.get(known.serial_no) !== known) return false;
+      if (patientUntil(known, this.#listeningSince, this.#offlineAfterMs) <= now) return true;
+      if (known.record !== undefined && known.last_seen - known.record.last_seen > COARSE_MS) {
+        this.#outdated.push(known);
+      }
+      this.#time(known);
+      return false;
+    });
+  }
+
+  /** Takes out the devices whose `last_seen` in the ledger is too old, once they are many enough for a statement. */
+  outdated(atLeast: number): Presence[] {
+    return this.#outdated.length < atLeast ? [] : this.#outdated.splice(0);
+  }
+
+  /** Those taken out as silent were not dealt with: they come out again a little later. */
+  again(silent: readonly Presence[], now: number): void {
+    for (const known of silent) {
+      known.timed = true;
+      this.#wheel.add(known, now + AGAIN_MS);
+    }
+  }
+
+  /** Nobody was listening until now: every device gets its full time again. */
+  listenFrom(now: number): void {
+    this.#listeningSince = now;
+  }
+
+  /** An alarm that was to ring at `dueAt` rings `now`. */
+  rang(dueAt: number, now: number): void {
+    if (now - dueAt > OUTAGE_MS) this.listenFrom(now);
+  }
+
+  /** Changes after how long a silent device is offline. */
+  patience(offlineAfterMs: number): void {
+    this.#offlineAfterMs = offlineAfterMs;
+    this.#wheel.reset(Math.min(5000, Math.max(1000, offlineAfterMs / 60)));
+    for (const known of this.#devices.values()) {
+      known.timed = false;
+      if (known.online) this.#time(known);
+    }
+  }
+
+  /** When there is something to do next, Unix milliseconds. */
+  get nextAt(): number | undefined {
+    const flushAt = this.#dirtySince === undefined ? undefined : this.#dirtySince + FLUSH_MS;
+    const wheelAt = this.#wheel.nextAt;
+    return flushAt === undefined || wheelAt === undefined ? (flushAt ?? wheelAt) : Math.min(flushAt, wheelAt);
+  }
+
+  /** Writes the blob when it is time to. */
+  flushIfDue(now: number): void {
+    if (this.#dirtySince !== undefined && now - this.#dirtySince >= FLUSH_MS) this.flush();
+  }
+
+  /** Writes the blob, where anything has changed since it was written. One row. */
+  flush(): void {
+    if (this.#dirtySince === undefined) return;
+    this.#sql.exec(
+      'INSERT OR REPLACE INTO packed (id, presences) VALUES (0, ?)',
+      pack(this.#devices.values(), this.#slots).buffer,
+    );
+    this.#dirtySince = undefined;
+  }
+
+  #add(row: DeviceRow): Presence {
+    const slot = this.#freeSlots.pop() ?? this.#slots++;
+    this.#sql.exec('INSERT INTO slots (slot, serial_no) VALUES (?, ?)', slot, row.serialNo);
+    const known: Presence = {
+      serial_no: row.serialNo,
+      slot,
+      online: row.status !== 'offline',
+      last_seen: row.lastSeen?.getTime() ?? 0,
+      said_at: 0,
+      gone_at: 0,
+      timed: false,
+      readings: {},
+      record: undefined,
+    };
+    this.#devices.set(row.serialNo, known);
+    if (known.online) this.#time(known);
+    return known;
+  }
+
+  #remember(now: number): void {
+    const [packed] = this.#sql.exec<{ presences: ArrayBuffer }>('SELECT presences FROM packed').toArray();
+    const blob = packed?.presences ?? new ArrayBuffer(0);
+    for (const { slot, serial_no } of this.#sql.exec<{ slot: number; serial_no: string }>(
+      'SELECT slot, serial_no FROM slots ORDER BY slot',
+    )) {
+      for (; this.#slots < slot; this.#slots += 1) this.#freeSlots.push(this.#slots);
+      this.#slots = slot + 1;
+      // Met just before the memory was lost: taken for online, so that it is judged at all.
+      const stored = unpack(blob, slot) ?? { online: true, last_seen: now, said_at: 0 };
+      this.#devices.set(serial_no, {
+        serial_no,
+        slot,
+        ...stored,
+        gone_at: 0,
+        timed: false,
+        readings: {},
+        record: undefined,
+      });
+    }
+  }
+
+  #time(known: Presence): void {
+    if (known.timed) return;
+    known.timed = true;
+    this.#wheel.add(known, patientUntil(known, this.#listeningSince, this.#offlineAfterMs));
+  }
+}

@@ -1,0 +1,19 @@
+/** Changing the fleet's settings, for the API and the page alike. */
+import type { Settings, VersionedSettings } from '../../durable-objects/coordinator/settings.ts';
+import { auditEntry } from '../../store/audit-log.ts';
+import type { AppContext } from '../context.ts';
+import { ProblemError } from '../problem.ts';
+
+/** Changes some settings. Throws a 409 where somebody else has changed them since `version`. */
+export async function changeSettings(
+  c: AppContext,
+  version: number,
+  change: Partial<Settings>,
+): Promise<VersionedSettings> {
+  const { actor } = c.var.principal;
+  const changed = await c.env.COORDINATOR.getByName('settings').changeSettings(version, change, actor);
+  if (changed === undefined)
+    throw new ProblemError(409, 'Settings changed meanwhile', 'Somebody else changed them: read them again.');
+  await auditEntry(c.var.db, { actor, action: 'settings.change', subject: 'settings', detail: change });
+  return changed;
+}
