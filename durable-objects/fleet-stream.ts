@@ -30,6 +30,10 @@ export class FleetStream extends DurableObject<Env> {
     // Watchers only listen.
   }
 
+  override webSocketClose(socket: WebSocket): void {
+    socket.close();
+  }
+
   override async alarm(): Promise<void> {
     const watchers = this.ctx.getWebSockets();
     if (watchers.length === 0) return;

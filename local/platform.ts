@@ -38,6 +38,7 @@ export interface Facts {
   api_key: string;
   mqtt: { url: string; ca_file: string };
   database_url: string;
+  redis_url: string;
   bridge_token: string;
   release_key: string;
   pids: Record<string, number>;
@@ -197,6 +198,7 @@ async function startParts(
       api_key: secrets.api_key,
       mqtt: { url: mqttUrl, ca_file: caFile },
       database_url: databaseUrl,
+      redis_url: redisUrl,
       bridge_token: secrets.bridge_token,
       release_key: repository.keyFiles.release,
       pids,

@@ -145,6 +145,7 @@ export interface ConfirmedSetting {
   old_value: string | null;
   /** By the device's clock. */
   at: Date;
+  received_at: Date;
 }
 
 /**
@@ -152,7 +153,7 @@ export interface ConfirmedSetting {
  * history; the value that was asked for, once said, is no longer pending.
  */
 export function confirmSetting(db: Database, setting: ConfirmedSetting) {
-  const { id, device_id: deviceId, key, value, old_value: oldValue, at } = setting;
+  const { id, device_id: deviceId, key, value, old_value: oldValue, at, received_at } = setting;
   const current = db
     .insert(deviceConfigs)
     .values({ deviceId, key, value, valueAt: at })
@@ -169,7 +170,7 @@ export function confirmSetting(db: Database, setting: ConfirmedSetting) {
     });
   const past = db
     .insert(deviceConfigHistory)
-    .values({ id, deviceId, key, kind: 'confirmed', value, oldValue, at })
+    .values({ id, deviceId, key, kind: 'confirmed', value, oldValue, at: received_at })
     .onConflictDoNothing();
   return [current, past] as const;
 }

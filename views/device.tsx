@@ -37,7 +37,13 @@ function describe({ kind, detail }: DeviceEvent): { title: string; more: string;
         tone: 'wait',
       };
     case 'command':
-      return { title: `Command ${text(detail.command)} sent`, more: '', tone: 'wait' };
+      return detail.state === 'expired'
+        ? {
+            title: `Command ${text(detail.command)} expired`,
+            more: 'the device did not get it in time',
+            tone: 'bad',
+          }
+        : { title: `Command ${text(detail.command)} sent`, more: '', tone: 'wait' };
     case 'certificate':
       return {
         title: 'Certificate issued',
@@ -69,52 +75,69 @@ const Timeline = ({ events, now }: { events: DeviceEvent[]; now: Date }) =>
     </ol>
   );
 
-const Settings = ({ device, config, mayOperate, now }: Omit<DeviceData, 'updates' | 'events'>) => (
-  <section class="panel">
-    <h2>Settings</h2>
-    {config.length === 0 ? <p class="soft">The device has not told any setting yet.</p> : null}
-    {config.length === 0 ? null : (
-      <div class="scroll" tabindex={0} role="region" aria-label="Settings">
-        <table>
-          <thead>
+const SettingsTable = ({ config, now }: Pick<DeviceData, 'config' | 'now'>) =>
+  config.length === 0 ? (
+    <p class="soft">The device has not told any setting yet.</p>
+  ) : (
+    <div class="scroll" tabindex={0} role="region" aria-label="Settings">
+      <table>
+        <thead>
+          <tr>
+            <th>Setting</th>
+            <th>Value</th>
+            <th>Asked for</th>
+            <th>Changed</th>
+          </tr>
+        </thead>
+        <tbody>
+          {config.map((entry) => (
             <tr>
-              <th>Setting</th>
-              <th>Value</th>
-              <th>Asked for</th>
-              <th>Changed</th>
+              <td class="mono">{entry.key}</td>
+              <td class="mono">{entry.value ?? '–'}</td>
+              <td>
+                <Asked entry={entry} now={now} />
+              </td>
+              <td>
+                <When at={entry.updated_at} now={now} />
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {config.map((entry) => (
-              <tr>
-                <td class="mono">{entry.key}</td>
-                <td class="mono">{entry.value ?? '–'}</td>
-                <td class="mono">
-                  {entry.pending_value === null ? '–' : `${entry.pending_value} (${entry.state})`}
-                </td>
-                <td>
-                  <When at={entry.updated_at} now={now} />
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-    )}
-    {mayOperate ? (
-      <form class="filters" method="post" action={`/devices/${device.serial_no}/config`}>
-        <div class="field">
-          <label for="key">Setting</label>
-          <input id="key" name="key" required maxlength={128} placeholder="poll_interval" />
-        </div>
-        <div class="field">
-          <label for="value">New value</label>
-          <input id="value" name="value" required maxlength={4096} placeholder="300s" />
-        </div>
-        <button>Ask the device</button>
-      </form>
-    ) : null}
-  </section>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+
+/** What was asked for and is not confirmed. */
+const Asked = ({ entry, now }: { entry: ConfigEntry; now: Date }) => {
+  if (entry.pending_value === null) return <span class="soft">–</span>;
+  const expired = entry.state === 'expired';
+  return (
+    <>
+      <span class="mono">{entry.pending_value}</span>{' '}
+      <span class="badge" data-tone={expired ? 'bad' : 'busy'}>
+        {expired ? 'not confirmed' : 'pending'}
+      </span>{' '}
+      {expired ? (
+        <span class="soft">
+          expired <When at={entry.pending_until} now={now} />
+        </span>
+      ) : null}
+    </>
+  );
+};
+
+const SettingsForm = ({ device }: { device: Device }) => (
+  <form class="filters" method="post" action={`/devices/${device.serial_no}/config`}>
+    <div class="field">
+      <label for="key">Setting</label>
+      <input id="key" name="key" required maxlength={128} placeholder="poll_interval" />
+    </div>
+    <div class="field">
+      <label for="value">New value</label>
+      <input id="value" name="value" required maxlength={4096} placeholder="300s" />
+    </div>
+    <button>Ask the device</button>
+  </form>
 );
 
 /** Why the device stands where it stands, in a sentence. */
@@ -126,72 +149,123 @@ function situation({ revoked, target_version, status, current_firmware }: Device
   return 'It runs what it should.';
 }
 
-export const DevicePage = ({ device, updates, events, config, mayOperate, now }: DeviceData) => (
-  <>
-    <div class="head">
-      <div>
-        <h1>{device.serial_no}</h1>
-        <p class="sub">{situation(device)}</p>
-      </div>
-      <div class="actions">
-        <Badge state={device.status} />
-        {mayOperate && !device.revoked ? (
-          <>
-            <Action to={`/devices/${device.serial_no}/reboot`}>Reboot</Action>
-            <AskFirst
-              to={`/devices/${device.serial_no}/revoke`}
-              label="Revoke"
-              question="Its certificate stops working at once. The device has to enrol anew before it can connect again."
-            />
-          </>
-        ) : null}
-      </div>
-    </div>
+const Facts = ({ device, now }: Pick<DeviceData, 'device' | 'now'>) => {
+  const readings = [
+    device.state,
+    device.battery === null ? null : `battery ${device.battery} %`,
+    device.temperature === null ? null : `${device.temperature} °C`,
+  ].filter((reading) => reading !== null);
+  return (
+    <section class="panel">
+      <h2>Facts</h2>
+      <dl class="facts">
+        <dt>Firmware</dt>
+        <dd class="mono">{device.current_firmware ?? 'unknown'}</dd>
+        <dt>Model</dt>
+        <dd>{device.model}</dd>
+        <dt>Readings</dt>
+        <dd>{readings.length === 0 ? '–' : readings.join(', ')}</dd>
+        <dt>Group</dt>
+        <dd>{device.group ?? '–'}</dd>
+        <dt>Tags</dt>
+        <dd>{device.tags.length === 0 ? '–' : device.tags.join(', ')}</dd>
+        <dt>Last seen</dt>
+        <dd>
+          <When at={device.last_seen} now={now} />
+        </dd>
+        <dt>Registered</dt>
+        <dd>
+          <When at={device.created_at} now={now} />
+        </dd>
+        <dt>ID</dt>
+        <dd class="mono">{device.id}</dd>
+      </dl>
+    </section>
+  );
+};
+
+const Updates = ({ updates }: Pick<DeviceData, 'updates'>) => (
+  <section class="panel">
+    <h2>Updates</h2>
+    {updates.length === 0 ? <p class="soft">No campaign has had this device yet.</p> : null}
+    <ol class="timeline">
+      {updates.map((update) => (
+        <li data-tone={update.error === null ? 'wait' : 'bad'}>
+          <a href={`/campaigns/${update.campaign_id}`}>{update.campaign_name ?? update.campaign_id}</a>
+          <Badge state={update.status} />
+          <span class="soft">
+            {update.from_version ?? 'unknown'} → {update.to_version}
+            {update.error === null ? '' : ` · ${update.detail ?? update.error}`}
+          </span>
+        </li>
+      ))}
+    </ol>
+  </section>
+);
+
+/** Everything of the page that changes by itself. */
+export const DeviceLive = ({ device, updates, events, config, now }: Omit<DeviceData, 'mayOperate'>) => (
+  <div id="device-live" class="live">
+    <p>
+      <Badge state={device.status} /> {situation(device)}
+    </p>
     <div class="grid">
-      <section class="panel">
-        <h2>Facts</h2>
-        <dl class="facts">
-          <dt>Firmware</dt>
-          <dd class="mono">{device.current_firmware ?? 'unknown'}</dd>
-          <dt>Model</dt>
-          <dd>{device.model}</dd>
-          <dt>Group</dt>
-          <dd>{device.group ?? '–'}</dd>
-          <dt>Tags</dt>
-          <dd>{device.tags.length === 0 ? '–' : device.tags.join(', ')}</dd>
-          <dt>Last seen</dt>
-          <dd>
-            <When at={device.last_seen} now={now} />
-          </dd>
-          <dt>Registered</dt>
-          <dd>
-            <When at={device.created_at} now={now} />
-          </dd>
-          <dt>ID</dt>
-          <dd class="mono">{device.id}</dd>
-        </dl>
-      </section>
-      <section class="panel">
-        <h2>Updates</h2>
-        {updates.length === 0 ? <p class="soft">No campaign has had this device yet.</p> : null}
-        <ol class="timeline">
-          {updates.map((update) => (
-            <li data-tone={update.error === null ? 'wait' : 'bad'}>
-              <a href={`/campaigns/${update.campaign_id}`}>{update.campaign_name ?? update.campaign_id}</a>
-              <Badge state={update.status} />
-              <span class="soft">
-                {update.from_version ?? 'unknown'} → {update.to_version}
-                {update.error === null ? '' : ` · ${update.detail ?? update.error}`}
-              </span>
-            </li>
-          ))}
-        </ol>
-      </section>
+      <Facts device={device} now={now} />
+      <Updates updates={updates} />
     </div>
-    <Settings device={device} config={config} mayOperate={mayOperate} now={now} />
+    <section class="panel">
+      <h2>Settings</h2>
+      <SettingsTable config={config} now={now} />
+    </section>
     <section class="panel">
       <h2>Timeline</h2>
       <Timeline events={events} now={now} />
     </section>
-  </>
+  </div>
 );
+
+/** The message that says the device's page is no longer up to date: it fetches what changes. */
+export function deviceChanged(serialNo: string): string {
+  return String(
+    <hx-partial hx-target="#device-changed" hx-swap="innerHTML">
+      <span
+        hx-get={`/devices/${serialNo}`}
+        hx-trigger="load delay:200ms"
+        hx-target="#device-live"
+        hx-swap="outerMorph"
+      />
+    </hx-partial>,
+  );
+}
+
+export const DevicePage = ({ mayOperate, ...live }: DeviceData) => {
+  const { device } = live;
+  return (
+    <>
+      <div class="head">
+        <h1>{device.serial_no}</h1>
+        <div class="actions">
+          {mayOperate && !device.revoked ? (
+            <>
+              <Action to={`/devices/${device.serial_no}/reboot`}>Reboot</Action>
+              <AskFirst
+                to={`/devices/${device.serial_no}/revoke`}
+                label="Revoke"
+                question="Its certificate stops working at once. The device has to enrol anew before it can connect again."
+              />
+            </>
+          ) : null}
+        </div>
+      </div>
+      <div class="visually-hidden" hx-ws:connect={`/live/devices/${device.serial_no}`} hx-swap="none" />
+      <div id="device-changed" hidden />
+      <DeviceLive {...live} />
+      {mayOperate && !device.revoked ? (
+        <section class="panel">
+          <h2>Change a setting</h2>
+          <SettingsForm device={device} />
+        </section>
+      ) : null}
+    </>
+  );
+};

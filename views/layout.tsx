@@ -15,6 +15,7 @@ const SECTIONS = [
   ['/devices', 'Devices'],
   ['/firmware', 'Firmware'],
   ['/campaigns', 'Campaigns'],
+  ['/settings', 'Settings'],
 ] as const;
 
 const Document = ({ title, children }: { title: string; children: Child }) => (

@@ -200,6 +200,10 @@ export class Campaign extends DurableObject<Env> {
     // Watchers only listen.
   }
 
+  override webSocketClose(socket: WebSocket): void {
+    socket.close();
+  }
+
   override async alarm(): Promise<void> {
     const scheduled = this.ctx.storage.kv.get<Definition>('scheduled');
     if (scheduled !== undefined) await this.#beginScheduled(scheduled);

@@ -6,11 +6,12 @@
 import { DurableObject } from 'cloudflare:workers';
 import { z } from 'zod';
 import { BRIDGE_LEASE_S, type BridgeState } from '../../protocol/bridge.ts';
+import type { Settings, SettingsChange, VersionedSettings } from '../../protocol/settings.ts';
 import { SHARD_COUNT } from '../../protocol/shards.ts';
 import { openCache } from '../../store/cache.ts';
 import type { Env } from '../env.ts';
 import { type Lease, Leases } from './leases.ts';
-import { type Settings, type SettingsChange, StoredSettings, type VersionedSettings } from './settings.ts';
+import { StoredSettings } from './settings.ts';
 import { StaleKeys } from './stale-keys.ts';
 
 const RETRY_MS = 2000;
@@ -61,6 +62,10 @@ export class Coordinator extends DurableObject<Env> {
 
   override webSocketMessage(): void {
     // Watchers only listen.
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    socket.close();
   }
 
   /** A bridge says that it is there; the answer is every bridge that is. */

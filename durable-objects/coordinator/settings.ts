@@ -1,39 +1,13 @@
-/** The fleet's settings: versioned, with who changed what and when. */
+/** The fleet's settings in the coordinator's storage. */
 import { z } from 'zod';
-import { campaignPolicy } from '../../protocol/api.ts';
+import {
+  type Settings,
+  type SettingsChange,
+  settings,
+  settingsChange,
+  type VersionedSettings,
+} from '../../protocol/settings.ts';
 import type { Env } from '../env.ts';
-
-/** Settings an administrator may change. Each has a default, so that a fleet that set nothing works. */
-export const settings = z.object({
-  /** A device not heard from for this long is offline. */
-  offline_after_s: z.int().min(5).max(86_400).default(300),
-  /** A device nobody has registered waits for approval when it registers itself, and takes part in nothing. */
-  approve_first: z.boolean().default(false),
-  /** How long a command waits for its device before nobody wants it any more. */
-  command_expiry_s: z.int().min(10).max(2_592_000).default(86_400),
-  /** How long a download link lasts. */
-  download_link_s: z.int().min(60).max(86_400).default(3600),
-  max_firmware_bytes: z.int().min(1).default(2_147_483_648),
-  /** What a campaign has where its maker says nothing. */
-  campaign_defaults: campaignPolicy.omit({ start_at: true }).partial().default({}),
-  /** Switches for what is being tried out, by name. */
-  feature_flags: z.record(z.string().regex(/^[a-z0-9_.-]{1,64}$/), z.boolean()).default({}),
-});
-export type Settings = z.infer<typeof settings>;
-
-/** The settings and their version, which counts their changes. */
-export const versionedSettings = z.object({ version: z.int(), settings });
-export type VersionedSettings = z.infer<typeof versionedSettings>;
-
-/** One change of the settings. */
-export const settingsChange = z.object({
-  version: z.int(),
-  at: z.iso.datetime(),
-  actor: z.string(),
-  /** The settings that were changed, with their new values: a JSON object. */
-  change: z.string(),
-});
-export type SettingsChange = z.infer<typeof settingsChange>;
 
 const HISTORY = 200;
 

@@ -33,6 +33,7 @@ export async function recordEvents(
           value: detail.new_value,
           old_value: detail.old_value ?? null,
           at,
+          received_at: new Date(m.received_at),
         }),
       );
     }

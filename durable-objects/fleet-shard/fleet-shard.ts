@@ -3,6 +3,7 @@
  * to hear from whom. A heartbeat that changes nothing touches memory only.
  */
 import { DurableObject } from 'cloudflare:workers';
+import { type VersionedSettings, versionedSettings } from '../../protocol/settings.ts';
 import { type Cache, cacheKey, openCache, TTL_S } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import {
@@ -14,7 +15,7 @@ import {
   recordOffline,
   recordReports,
 } from '../../store/devices.ts';
-import { readSettings, type VersionedSettings, versionedSettings } from '../coordinator/settings.ts';
+import { readSettings } from '../coordinator/settings.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
 import { tellCampaigns } from './campaigns.ts';
@@ -25,6 +26,7 @@ import { isLate, isNews, type Presence } from './presence.ts';
 import { Presences } from './presences.ts';
 import { Turns } from './turns.ts';
 import { UsedTokens } from './used-tokens.ts';
+import { Watchers } from './watchers.ts';
 import { Watches } from './watches.ts';
 
 /** Rows of a bulk statement for the ledger's coarse `last_seen`. */
@@ -43,6 +45,7 @@ export class FleetShard extends DurableObject<Env> {
   readonly #db: Database;
   readonly #cache: Cache;
   readonly #watches: Watches;
+  readonly #watchers: Watchers;
   readonly #usedTokens: UsedTokens;
   readonly #deleted: DeletedDevices;
   /** The ledger is written by one at a time, so that what is written last is what happened last; so is the cache. */
@@ -57,6 +60,7 @@ export class FleetShard extends DurableObject<Env> {
     this.#db = openDatabase(env);
     this.#cache = openCache(env);
     this.#watches = new Watches(sql);
+    this.#watchers = new Watchers(ctx);
     this.#usedTokens = new UsedTokens(sql);
     this.#deleted = new DeletedDevices(sql);
     this.#presences = new Presences(sql, Number.MAX_SAFE_INTEGER, Date.now());
@@ -91,14 +95,15 @@ export class FleetShard extends DurableObject<Env> {
   override async fetch(request: Request): Promise<Response> {
     const serial = new URL(request.url).pathname.split('/').at(-1) ?? '';
     await this.#turns.take(() => this.#load([serial]));
-    const { 0: client, 1: server } = new WebSocketPair();
-    this.ctx.acceptWebSocket(server, [serial]);
-    server.send(JSON.stringify({ type: 'snapshot', ...this.#view(serial) }));
-    return new Response(null, { status: 101, webSocket: client });
+    return this.#watchers.accept(request, serial, this.#view(serial));
   }
 
   override webSocketMessage(): void {
     // Watchers only listen.
+  }
+
+  override webSocketClose(socket: WebSocket): void {
+    socket.close();
   }
 
   /** How these devices are right now, to the second; those never heard of are left out. */
@@ -255,24 +260,17 @@ export class FleetShard extends DurableObject<Env> {
     await recordOffline(this.#db, devices);
     for (const known of devices) {
       this.#presences.gone(known);
-      this.#tell(known.serial_no, {});
+      this.#watchers.tell(known.serial_no, () => this.#view(known.serial_no));
     }
     await this.#forgetCached(devices.map(({ serial_no }) => serial_no));
   }
 
   /** Every message of a device that somebody watches, with how it stands after it. */
   #tellWatchers(messages: readonly DeviceMessage[]): void {
-    if (this.ctx.getWebSockets().length === 0) return;
+    if (!this.#watchers.any) return;
     for (const { serial_no, received_at: _at, digest: _digest, ...said } of messages) {
-      this.#tell(serial_no, { message: said });
+      this.#watchers.tell(serial_no, () => ({ ...this.#view(serial_no), message: said }));
     }
-  }
-
-  #tell(serialNo: string, more: object): void {
-    const sockets = this.ctx.getWebSockets(serialNo);
-    if (sockets.length === 0) return;
-    const text = JSON.stringify({ type: 'update', ...this.#view(serialNo), ...more });
-    for (const socket of sockets) socket.send(text);
   }
 
   #view(serialNo: string) {

@@ -61,7 +61,7 @@ export const campaigns = router()
       request: body(createCampaignBody),
       responses: { 201: json(campaign, 'The draft') },
     }),
-    async (c) => c.json(await createCampaign(c, c.req.valid('json')), 201),
+    async (c) => c.json(await createCampaign(c, c.req.valid('json'), await c.req.json()), 201),
   )
   .openapi(
     route({

@@ -1,8 +1,8 @@
 /** Health, metrics, settings, rejected messages. */
 import { z } from '@hono/zod-openapi';
 import { sql } from 'drizzle-orm';
-import { settings, settingsChange, versionedSettings } from '../../durable-objects/coordinator/settings.ts';
 import { bridgeState } from '../../protocol/bridge.ts';
+import { settings, settingsChange, versionedSettings } from '../../protocol/settings.ts';
 import { countCampaigns } from '../../store/campaigns.ts';
 import { listRejected } from '../../store/rejected-messages.ts';
 import { requires } from '../auth/principal.ts';

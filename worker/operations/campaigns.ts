@@ -7,6 +7,7 @@ import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
 import { emptyCounts } from '../../durable-objects/campaign/members.ts';
 import { metricsOf } from '../../durable-objects/campaign/metrics.ts';
 import type { Snapshot } from '../../durable-objects/campaign/snapshot.ts';
+import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import {
   type Campaign,
   type CampaignMetrics,
@@ -31,8 +32,11 @@ export type CampaignAction = (typeof CAMPAIGN_ACTIONS)[number];
 
 const objectOf = (c: AppContext, id: string) => c.env.CAMPAIGN.getByName(id);
 
-/** Stores a draft. Throws where the firmware is unknown, unpublished, or for another model than the target's. */
-export async function createCampaign(c: AppContext, create: CreateCampaign): Promise<Campaign> {
+/**
+ * Stores a draft. What its maker did not say (`said` is the input as it came) is as the fleet's settings have it.
+ * Throws where the firmware is unknown, unpublished, or for another model than the target's.
+ */
+export async function createCampaign(c: AppContext, create: CreateCampaign, said: object): Promise<Campaign> {
   const firmware = await findFirmware(c.var.db, create.firmware_id);
   if (firmware === undefined)
     throw new ProblemError(422, 'No such firmware', 'firmware_id names no firmware.');
@@ -50,7 +54,13 @@ export async function createCampaign(c: AppContext, create: CreateCampaign): Pro
       `This firmware is for ${firmware.model}; the target names another model.`,
     );
   }
-  const row = await addCampaign(c.var.db, create, c.var.principal.actor);
+  const { campaign_defaults } = await readSettings(c.env);
+  const defaults = Object.entries(campaign_defaults).filter(([name]) => !(name in said));
+  const row = await addCampaign(
+    c.var.db,
+    { ...create, ...Object.fromEntries(defaults) },
+    c.var.principal.actor,
+  );
   await auditEntry(c.var.db, {
     actor: c.var.principal.actor,
     action: 'campaign.create',

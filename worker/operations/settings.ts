@@ -1,5 +1,5 @@
 /** Changing the fleet's settings, for the API and the page alike. */
-import type { Settings, VersionedSettings } from '../../durable-objects/coordinator/settings.ts';
+import type { Settings, VersionedSettings } from '../../protocol/settings.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';

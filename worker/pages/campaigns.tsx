@@ -1,5 +1,6 @@
 /** `/campaigns`: the list, the form, one campaign live. */
 import { Hono } from 'hono';
+import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import { campaignStatus, createCampaign as createCampaignInput, paging } from '../../protocol/api.ts';
 import { listCampaigns } from '../../store/campaigns.ts';
 import { listFirmware } from '../../store/firmware.ts';
@@ -99,7 +100,11 @@ export const campaigns = new Hono<AppEnv>()
       ),
     );
   })
-  .get('/campaigns/new', signedIn('operate'), (c) => formPage(c, queryOf(c)))
+  .get('/campaigns/new', signedIn('operate'), async (c) => {
+    const { campaign_defaults } = await readSettings(c.env);
+    const defaults = Object.entries(campaign_defaults).map(([name, value]) => [name, String(value)]);
+    return formPage(c, { ...Object.fromEntries(defaults), ...queryOf(c) });
+  })
   .post('/campaigns/new', signedIn('operate'), async (c) => {
     const fields = fieldsOf(await c.req.parseBody());
     const create = createCampaignInput.safeParse(readForm(fields));
@@ -111,7 +116,7 @@ export const campaigns = new Hono<AppEnv>()
       return formPage(c, fields, errors);
     }
     try {
-      const { id } = await createCampaign(c, create.data);
+      const { id } = await createCampaign(c, create.data, create.data);
       return c.redirect(`/campaigns/${id}`, 303);
     } catch (error) {
       if (!(error instanceof ProblemError)) throw error;

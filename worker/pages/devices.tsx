@@ -7,14 +7,21 @@ import { listDeviceUpdates } from '../../store/campaigns.ts';
 import { listConfig } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
 import { listDevices } from '../../store/devices.ts';
-import { DevicePage } from '../../views/device.tsx';
+import { DeviceLive, DevicePage } from '../../views/device.tsx';
 import { DeviceRows, Devices } from '../../views/devices.tsx';
 import { errorPage, page } from '../../views/layout.tsx';
 import { theDevice } from '../api/lookup.ts';
 import { deviceStats } from '../api/stats.ts';
 import { may } from '../auth/principal.ts';
 import type { AppEnv } from '../context.ts';
-import { configureDevice, deviceNow, rebootDevice, revoke, withPresence } from '../operations/devices.ts';
+import {
+  configureDevice,
+  deviceNow,
+  rebootDevice,
+  revoke,
+  shardFor,
+  withPresence,
+} from '../operations/devices.ts';
 import { queryOf } from './query.ts';
 import { signedIn, viewerOf } from './session.tsx';
 
@@ -65,8 +72,17 @@ export const devices = new Hono<AppEnv>()
       listConfig(c.var.db, c.var.cache, row.id, now),
     ]);
     const mayOperate = may(c.var.principal.role, 'operate');
-    const data = { device, updates: updates.items, events: events.items, config, mayOperate, now };
-    return c.html(page(device.serial_no, viewerOf(c), '/devices', <DevicePage {...data} />));
+    const live = { device, updates: updates.items, events: events.items, config, now };
+    if (c.req.header('HX-Request-Type') === 'partial') {
+      return c.html(<DeviceLive {...live} />, 200, { Vary: 'HX-Request-Type' });
+    }
+    const content = <DevicePage {...live} mayOperate={mayOperate} />;
+    return c.html(page(device.serial_no, viewerOf(c), '/devices', content), 200, { Vary: 'HX-Request-Type' });
+  })
+  .get('/live/devices/:id', signedIn('read'), async (c) => {
+    const { serialNo } = await theDevice(c, c.req.param('id'));
+    const url = new URL(`/stream/devices/${serialNo}?format=html`, c.req.url);
+    return shardFor(c.env, serialNo).fetch(new Request(url, c.req.raw));
   })
   .post('/devices/:id/reboot', signedIn('operate'), async (c) => {
     const row = await theDevice(c, c.req.param('id'));

@@ -8,6 +8,7 @@ import { devices } from './devices.tsx';
 import { firmware } from './firmware.tsx';
 import { overview } from './overview.tsx';
 import { session } from './session.tsx';
+import { settings } from './settings.tsx';
 
 const POLICY = [
   "default-src 'none'",
@@ -30,7 +31,7 @@ pages.use(async (c, next) => {
   c.header('Cache-Control', 'no-store');
   c.header('Referrer-Policy', 'same-origin');
 });
-for (const part of [session, overview, devices, firmware, campaigns]) pages.route('/', part);
+for (const part of [session, overview, devices, firmware, campaigns, settings]) pages.route('/', part);
 
 pages.onError(async (error, c) => {
   if (!(error instanceof ProblemError)) throw error;

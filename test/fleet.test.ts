@@ -1,0 +1,172 @@
+import { once } from 'node:events';
+import { Client } from 'pg';
+import { WebSocket } from 'undici';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beat, deliver } from './ingest.ts';
+import { eventually, type Skylark, startSkylark } from './skylark.ts';
+
+describe('the fleet, live', () => {
+  let sky: Skylark;
+  let db: Client;
+  beforeAll(async () => {
+    sky = await startSkylark();
+    db = new Client({ connectionString: sky.facts.database_url });
+    await db.connect();
+  });
+  afterAll(async () => {
+    await db.end();
+    await sky.stop();
+  });
+
+  const device = async (serial: string) => (await sky.api('GET', `/devices/${serial}`)).body;
+  const statusOf = async (serial: string) => {
+    const { rows } = await db.query('SELECT status FROM devices WHERE serial_no = $1', [serial]);
+    return rows[0]?.status;
+  };
+  const change = async (settings: object) => {
+    const { body } = await sky.api('GET', '/settings');
+    return sky.api('PUT', '/settings', { version: body.version, settings });
+  };
+
+  it('knows when a device was last seen to the second, while the ledger is left alone', async () => {
+    const first = Date.now() - 60_000;
+    await deliver(sky, [beat('SEEN', { battery: 80, state: 'mains' }, first)]);
+    const before = await db.query("SELECT xmin, last_seen FROM devices WHERE serial_no = 'SEEN'");
+    const second = Math.floor(Date.now() / 1000) * 1000;
+    await deliver(sky, [beat('SEEN', { battery: 79, state: 'mains' }, second)]);
+    expect(await device('SEEN')).toMatchObject({
+      last_seen: new Date(second).toISOString(),
+      battery: 79,
+      state: 'mains',
+    });
+    const { items } = (await sky.api('GET', '/devices?q=SEEN')).body as { items: { last_seen: string }[] };
+    expect(items[0]?.last_seen).toBe(new Date(second).toISOString());
+    const after = await db.query("SELECT xmin, last_seen FROM devices WHERE serial_no = 'SEEN'");
+    expect(after.rows).toEqual(before.rows);
+  });
+
+  it('takes a last will that overtakes a heartbeat for what it is', async () => {
+    const t = Date.now();
+    await deliver(sky, [beat('WILL', {}, t - 2000)]);
+    expect(await statusOf('WILL')).toBe('online');
+    const gone = { serial_no: 'WILL', channel: 'status' as const, payload: { status: 'offline' }, at: t };
+    await deliver(sky, [gone]);
+    await deliver(sky, [beat('WILL', {}, t - 1000)]);
+    expect(await statusOf('WILL')).toBe('offline');
+    await deliver(sky, [beat('WILL', {}, t + 1000)]);
+    expect(await statusOf('WILL')).toBe('online');
+    await deliver(sky, [gone]);
+    expect(await statusOf('WILL')).toBe('online');
+  });
+
+  it('marks a device offline that has been silent for as long as the settings say', async () => {
+    await deliver(sky, [beat('QUIET')]);
+    expect((await change({ offline_after_s: 5 })).status).toBe(200);
+    const since = Date.now();
+    await eventually('QUIET to be offline', async () => (await statusOf('QUIET')) === 'offline');
+    expect(Date.now() - since).toBeGreaterThan(4000);
+    expect((await device('QUIET')).status).toBe('offline');
+    expect((await change({ offline_after_s: 300 })).status).toBe(200);
+    await deliver(sky, [beat('QUIET', {}, Date.now() + 1000)]);
+    expect((await device('QUIET')).status).toBe('online');
+  });
+
+  it('makes a device that registers itself wait, where the settings say so', async () => {
+    await change({ approve_first: true });
+    await deliver(sky, [beat('STRANGER')]);
+    const { rows } = await db.query("SELECT approved FROM devices WHERE serial_no = 'STRANGER'");
+    expect(rows).toEqual([{ approved: false }]);
+    await change({ approve_first: false });
+    await deliver(sky, [beat('FRIEND')]);
+    const { rows: friends } = await db.query("SELECT approved FROM devices WHERE serial_no = 'FRIEND'");
+    expect(friends).toEqual([{ approved: true }]);
+  });
+
+  it('does not take a deleted device back for what it said before', async () => {
+    await deliver(sky, [beat('GONE')]);
+    expect((await sky.api('DELETE', '/devices/GONE')).status).toBe(204);
+    expect(await deliver(sky, [beat('GONE')])).toBe(1);
+    expect((await sky.api('GET', '/devices/GONE')).status).toBe(404);
+    await sky.api('POST', '/devices/register', { serial_no: 'GONE', model: 'TX-100' });
+    expect(await deliver(sky, [beat('GONE')])).toBe(0);
+  });
+
+  it('counts a message once, however often its batch comes', async () => {
+    const notify = {
+      serial_no: 'TWICE',
+      channel: 'notify' as const,
+      payload: { setting_changed: 'volume', old_value: '1', new_value: '2', timestamp: 1_700_000_000 },
+    };
+    await deliver(sky, [beat('TWICE')]);
+    for (let n = 0; n < 3; n += 1) await deliver(sky, [notify], '7f1bb7ae-8f0b-4d7f-9d53-9a3f0f6a3c11');
+    const { items } = (await sky.api('GET', '/devices/TWICE/history')).body as { items: unknown[] };
+    expect(items).toHaveLength(1);
+    const { body } = await sky.api('GET', '/devices/TWICE/config/history');
+    expect(body.items).toHaveLength(1);
+  });
+
+  it('shows a setting pending until the device confirms it, expired when it does not, and keeps the past', async () => {
+    await deliver(sky, [beat('CONF')]);
+    const config = async () =>
+      ((await sky.api('GET', '/devices/CONF/config')).body as { items: Record<string, unknown>[] }).items;
+    await sky.api('PUT', '/devices/CONF/config', { config: { poll_interval: '300s' } });
+    expect(await config()).toMatchObject([{ key: 'poll_interval', pending_value: '300s', state: 'pending' }]);
+    const said = { setting_changed: 'poll_interval', old_value: '60s', new_value: '300s' };
+    await deliver(sky, [
+      {
+        serial_no: 'CONF',
+        channel: 'notify',
+        payload: { ...said, timestamp: Math.floor(Date.now() / 1000) },
+      },
+    ]);
+    expect(await config()).toMatchObject([
+      { key: 'poll_interval', value: '300s', pending_value: null, state: 'confirmed' },
+    ]);
+    await change({ command_expiry_s: 10 });
+    await sky.api('PUT', '/devices/CONF/config', { config: { poll_interval: '10s' } });
+    await db.query("UPDATE device_configs SET pending_until = now() - interval '1 second'");
+    const [entry] = await eventually('it to expire', async () => {
+      const items = await config();
+      return items[0]?.state === 'expired' && items;
+    });
+    expect(entry).toMatchObject({ value: '300s', pending_value: '10s' });
+    const { items } = (await sky.api('GET', '/devices/CONF/config/history')).body as {
+      items: { kind: string; value: string; actor: string | null }[];
+    };
+    expect(items.map(({ kind, value }) => `${kind} ${value}`)).toEqual([
+      'requested 10s',
+      'confirmed 300s',
+      'requested 300s',
+    ]);
+    expect(items.map(({ actor }) => actor)).toEqual(['key:local', null, 'key:local']);
+  });
+
+  it('tells whoever watches the settings of every change, and refuses one made on an old version', async () => {
+    const socket = new WebSocket(`${sky.facts.url.replace('http', 'ws')}/api/v1/stream/settings`, {
+      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+    });
+    const messages: { type: string; version: number; settings: { feature_flags: object } }[] = [];
+    socket.addEventListener('message', ({ data }) => messages.push(JSON.parse(String(data))));
+    await eventually('the snapshot', async () => messages.length === 1);
+    expect((await change({ feature_flags: { 'new-page': true } })).status).toBe(200);
+    const update = await eventually('the update', async () => messages[1]);
+    expect(update).toMatchObject({ type: 'update', settings: { feature_flags: { 'new-page': true } } });
+    const stale = await sky.api('PUT', '/settings', { version: update.version - 1, settings: {} });
+    expect(stale.status).toBe(409);
+    const { items } = (await sky.api('GET', '/settings/history')).body as { items: { actor: string }[] };
+    expect(items[0]).toMatchObject({ actor: 'key:local', change: { feature_flags: { 'new-page': true } } });
+    const closed = once(socket, 'close');
+    socket.close();
+    await closed;
+  });
+
+  it('takes what a new campaign does not say from the settings', async () => {
+    await change({ campaign_defaults: { failure_threshold: 3, max_attempts: 2 } });
+    const { publishFirmware } = await import('./publish.ts');
+    const firmware = await publishFirmware(sky, 'v9.0.0');
+    const make = async (more: object) =>
+      (await sky.api('POST', '/campaigns', { name: 'x', firmware_id: firmware.id, ...more })).body;
+    expect(await make({})).toMatchObject({ failure_threshold: 3, max_attempts: 2, max_concurrent: 1000 });
+    expect(await make({ failure_threshold: 20 })).toMatchObject({ failure_threshold: 20, max_attempts: 2 });
+  });
+});
