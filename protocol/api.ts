@@ -1,7 +1,9 @@
 /** The JSON of the HTTP API (`/api/v1`): what the outside reads and writes. */
 import { z } from 'zod';
-import { checksum, model, serialNo, versionText } from './identifiers.ts';
-import { parseVersionRange } from './version.ts';
+import { campaignPolicy, campaignTarget, versionRange } from './campaign-policy.ts';
+import { checksum, label, model, serialNo, versionText } from './identifiers.ts';
+
+export * from './campaign-policy.ts';
 
 export const ROLES = ['viewer', 'operator', 'admin', 'ci'] as const;
 export const role = z.enum(ROLES);
@@ -37,12 +39,6 @@ export const device = z.object({
 });
 export type Device = z.infer<typeof device>;
 
-const label = z
-  .string()
-  .trim()
-  .min(1)
-  .max(64)
-  .regex(/^[^\p{Cc}]*$/u, 'no control characters');
 const metadata = z.record(z.string().max(128), z.unknown());
 
 export const registerDevice = z.object({
@@ -115,13 +111,6 @@ export const signatures = z.object({
 });
 export type Signatures = z.infer<typeof signatures>;
 
-export const versionRange = z
-  .string()
-  .max(200)
-  .refine((text) => parseVersionRange(text) !== undefined, {
-    error: 'write a version range such as "< v1.1.0" or ">= v1.0.0 < v2.0.0"',
-  });
-
 /** A group by rule: devices for which all of this holds. */
 export const groupRule = z
   .object({
@@ -138,56 +127,6 @@ export const groupRule = z
     error: 'a rule says at least one thing: model, fw_version, tags, serial_prefix or metadata',
   });
 export type GroupRule = z.infer<typeof groupRule>;
-
-export const campaignTarget = z.object({
-  model: model.optional(),
-  fw_version: versionRange.optional(),
-  groups: z.array(label).max(200).optional(),
-  tags: z.array(label).max(200).optional(),
-  serial_nos: z.array(serialNo).max(10_000).optional(),
-});
-export type CampaignTarget = z.infer<typeof campaignTarget>;
-
-/** One stage. `percentage` is cumulative: 10, 50, 100 means the first tenth, then up to half, then everyone. */
-export const stage = z.object({
-  name: z.string().min(1).max(64),
-  percentage: z.number().gt(0).max(100),
-  success_threshold: z.number().min(0).max(100).default(95),
-  min_duration_s: z.int().min(0).max(2_592_000).default(0),
-});
-export type Stage = z.infer<typeof stage>;
-
-export const DEFAULT_STAGES: readonly Stage[] = [1, 10, 50, 100].map((percentage) => ({
-  name: percentage === 1 ? 'canary' : `${percentage} %`,
-  percentage,
-  success_threshold: 95,
-  min_duration_s: 0,
-}));
-
-const stages = z
-  .array(stage)
-  .min(1)
-  .max(50)
-  .refine((list) => list.every((s, i) => i === 0 || s.percentage > (list[i - 1]?.percentage ?? 0)), {
-    error: 'percentages are cumulative: each stage must reach further than the one before',
-  })
-  .refine((list) => list.at(-1)?.percentage === 100, { error: 'the last stage must reach 100 %' });
-
-export const onFailure = z.enum(['pause', 'rollback']);
-
-export const campaignPolicy = z.object({
-  stages: stages.default([...DEFAULT_STAGES]),
-  /** The campaign stops when more than this share of a stage's finished members failed, in percent. */
-  failure_threshold: z.number().min(0).max(100).default(10),
-  on_failure: onFailure.default('pause'),
-  start_at: time.nullish(),
-  max_concurrent: z.int().min(1).max(1_000_000).default(1000),
-  rate_per_minute: z.int().min(1).max(1_000_000).default(10_000),
-  update_timeout_s: z.int().min(10).max(2_592_000).default(3600),
-  /** Attempts per device. A failed one is tried again only while there are attempts left. */
-  max_attempts: z.int().min(1).max(20).default(1),
-});
-export type CampaignPolicy = z.infer<typeof campaignPolicy>;
 
 export const createCampaign = campaignPolicy.extend({
   name: z.string().trim().min(1).max(120),
@@ -233,6 +172,7 @@ export const campaign = campaignPolicy.extend({
   /** Why it stands where it stands, in a sentence; null where there is nothing to say. */
   status_reason: z.string().nullable(),
   created_by: z.string(),
+  approved_by: z.string().nullable(),
   created_at: time,
   updated_at: time,
   started_at: time.nullable(),
@@ -250,7 +190,9 @@ export const campaignMetrics = z.object({
   stages: z.array(
     z.object({
       name: z.string(),
-      percentage: z.number(),
+      percentage: z.number().nullable(),
+      count: z.int().optional(),
+      group: z.string().optional(),
       state: stageState,
       target: z.int(),
       counts: z.record(updateState, z.int()),

@@ -76,6 +76,8 @@ export const otaUpdate = z.object({
   /** The target's path in the update metadata, `{model}/{version}.bin`. */
   target: z.string(),
   metadata_url: z.url(),
+  /** Absent: install it. `soft`: the device's user may postpone it. `download_only`: download and verify, no more. */
+  kind: z.enum(['soft', 'download_only']).optional(),
   expires_at: expiresAt,
 });
 export type OtaUpdate = z.infer<typeof otaUpdate>;

@@ -10,6 +10,12 @@ export interface TargetDevice {
   serial_no: string;
   current_firmware: string | null;
   target_version: string | null;
+  group: string | null;
+  revoked: boolean;
+  approved: boolean;
+  /** What it is reached through, and its own time zone, as its metadata has them. */
+  gateway: string | null;
+  time_zone: string | null;
 }
 
 const PAGE = 5_000;
@@ -32,6 +38,11 @@ export async function* targetDevices(
         serial_no: devices.serialNo,
         current_firmware: devices.currentFirmware,
         target_version: devices.targetVersion,
+        group: devices.group,
+        revoked: sql<boolean>`${devices.revokedAt} IS NOT NULL`,
+        approved: devices.approved,
+        gateway: sql<string | null>`${devices.metadata} ->> 'gateway'`,
+        time_zone: sql<string | null>`${devices.metadata} ->> 'time_zone'`,
       })
       .from(devices)
       .where(
@@ -69,9 +80,9 @@ function matching(model: string, target: CampaignTarget): (SQL | undefined)[] {
   const { groups = [], tags = [], serial_nos: serialNos = [] } = target;
   return [
     eq(devices.model, model),
-    isNull(devices.revokedAt),
+    isNull(devices.decommissionedAt),
     groups.length === 0 ? undefined : inArray(devices.group, groups),
     tags.length === 0 ? undefined : sql`${devices.tags} && ${sql.param(tags)}::text[]`,
-    serialNos.length === 0 ? undefined : inArray(devices.serialNo, serialNos),
+    serialNos.length === 0 ? undefined : sql`${devices.serialNo} = ANY(${sql.param(serialNos)}::text[])`,
   ];
 }

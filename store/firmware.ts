@@ -1,5 +1,5 @@
 /** Firmware: what was uploaded, under which model and version, and whether it is published. */
-import { and, asc, count, desc, eq, lt, or, sql } from 'drizzle-orm';
+import { and, asc, count, desc, eq, lt, ne, or, sql } from 'drizzle-orm';
 import type { BeginUpload, Firmware, FirmwareDescription, Page, Paging } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
 import { pageOf, readCursor } from './page.ts';
@@ -71,6 +71,24 @@ export async function listFirmware(
 export async function findFirmware(db: Database, id: string): Promise<FirmwareRow | undefined> {
   const [row] = await db.select().from(firmware).where(eq(firmware.id, id)).limit(1);
   return row;
+}
+
+/** Other published releases of the same kind for the same model: what a device too old for `row` may need first. */
+export async function listSteps(
+  db: Database,
+  row: Pick<FirmwareRow, 'id' | 'model' | 'kind'>,
+): Promise<FirmwareRow[]> {
+  return db
+    .select()
+    .from(firmware)
+    .where(
+      and(
+        eq(firmware.model, row.model),
+        eq(firmware.kind, row.kind),
+        eq(firmware.state, 'published'),
+        ne(firmware.id, row.id),
+      ),
+    );
 }
 
 /** What holds this model and version already. */

@@ -4,7 +4,8 @@ import type { OtaUpdate } from '../../protocol/messages.ts';
 import { targetPath } from '../../store/firmware.ts';
 import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
-import type { Definition } from './definition.ts';
+import type { Artifact, Definition } from './definition.ts';
+import { nextStep } from './joining.ts';
 import type { Member } from './member.ts';
 
 /**
@@ -19,9 +20,12 @@ export async function offerCommands(
   if (members.length === 0) return [];
   const { download_link_s } = await readSettings(env);
   const expires = Math.floor(Date.now() / 1000) + download_link_s;
-  const { firmware } = definition;
+  const offers = members.flatMap((member) => {
+    const firmware = nextStep(definition, member.version);
+    return firmware === undefined ? [] : [{ member, firmware }];
+  });
   return Promise.all(
-    members.map(async (member) => {
+    offers.map(async ({ member, firmware }) => {
       const path = await signDownload(env.DOWNLOAD_KEYS, {
         sha256: firmware.sha256,
         filename: `${firmware.model}-${firmware.version}.bin`,
@@ -30,7 +34,7 @@ export async function offerCommands(
       });
       const command: OtaUpdate = {
         command: 'ota_update',
-        command_id: `${definition.id}.${member.attempt}`,
+        command_id: commandId(definition, firmware, member),
         campaign_id: definition.id,
         version: firmware.version,
         url: env.PUBLIC_URL + path,
@@ -38,8 +42,14 @@ export async function offerCommands(
         size_bytes: firmware.size_bytes,
         target: targetPath(firmware),
         metadata_url: `${env.PUBLIC_URL}/tuf/`,
+        ...(definition.policy.kind === 'forced' ? {} : { kind: definition.policy.kind }),
       };
       return { member, command, expires_at: expires * 1000 };
     }),
   );
+}
+
+/** The same for every command of one attempt at one release. */
+function commandId({ id, firmware, steps }: Definition, artifact: Artifact, { attempt }: Member): string {
+  return artifact === firmware ? `${id}.${attempt}` : `${id}.${attempt}.${steps.indexOf(artifact)}`;
 }
