@@ -3,7 +3,7 @@ import type { FailureClass, UpdateState } from '../../protocol/api.ts';
 import type { CampaignState, Definition } from './definition.ts';
 import { type Change, isFinal, type Member, skip, wakeAt } from './member.ts';
 import type { Members } from './members.ts';
-import { inFlight } from './stages.ts';
+import { inFlight, total } from './stages.ts';
 
 /** Members changed in one go. */
 const BATCH = 1000;
@@ -39,6 +39,11 @@ export class Book {
   /** Members whose update is under way. */
   get inFlight(): number {
     return this.state.counts.reduce((sum, counts) => sum + inFlight(counts), 0);
+  }
+
+  /** All members. */
+  get size(): number {
+    return this.state.counts.reduce((sum, counts) => sum + total(counts), 0);
   }
 
   get completed(): number {

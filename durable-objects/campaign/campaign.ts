@@ -33,7 +33,10 @@ import { waitForWindow } from './windows.ts';
 
 const TICK_MS = 1000;
 const SILENCE_MS = 5000;
-const JOIN_MS = 30_000;
+/** How often a dynamic campaign looks for devices to join it: it reads the ledger's devices of the model. */
+const JOIN_MS = 10_000;
+const JOIN_LARGE_MS = 300_000;
+const LARGE = 10_000;
 /** Members told the shards of in one call. */
 const BATCH = 5000;
 
@@ -307,7 +310,8 @@ export class Campaign extends DurableObject<Env> {
       this.#silenceAt = now;
       await watchSilence(this.env, book);
     }
-    if (book.definition.target.dynamic === true && now - this.#joinAt >= JOIN_MS) {
+    const every = book.size < LARGE ? JOIN_MS : JOIN_LARGE_MS;
+    if (book.definition.target.dynamic === true && now - this.#joinAt >= every) {
       this.#joinAt = now;
       await joinLate(this.env, this.#db, book, now);
     }

@@ -75,12 +75,17 @@ function stop(book: Book, reason: string, now: number): void {
   book.skipWaiting('rolled_back', 'the campaign was rolled back', now);
 }
 
-/** The last stage has passed: it is over when every member has ended. */
+/** The last stage has passed: it is over when every member has ended, and no others can join. */
 function finish(book: Book, now: number): void {
-  const { state } = book;
+  const { state, definition } = book;
   const left = state.counts.reduce((sum, counts) => sum + unfinished(counts), 0);
   if (left > 0) {
     state.reason = `every stage has passed; ${left} ${left === 1 ? 'device' : 'devices'} still to end`;
+    return;
+  }
+  const { end_at } = definition.policy;
+  if (definition.target.dynamic === true && (end_at == null || now < new Date(end_at).getTime())) {
+    state.reason = 'every stage has passed; devices that come to match join';
     return;
   }
   state.finished_at = now;
