@@ -33,7 +33,11 @@ export const device = z.object({
   /** °C. */
   temperature: z.number().nullable(),
   apps: z.record(z.string(), z.string()),
+  /** False while it waits for an operator: it registered itself and the settings say "approve first". */
+  approved: z.boolean(),
   revoked: z.boolean(),
+  /** Out of service for good. */
+  decommissioned: z.boolean(),
   created_at: time,
   updated_at: time,
 });
@@ -127,6 +131,43 @@ export const groupRule = z
     error: 'a rule says at least one thing: model, fw_version, tags, serial_prefix or metadata',
   });
 export type GroupRule = z.infer<typeof groupRule>;
+
+/** A group: `static` has the devices whose `group` says so, `rule` those for which its rule holds. */
+export const group = z.object({
+  name: label,
+  kind: z.enum(['static', 'rule']),
+  description: z.string(),
+  rule: groupRule.nullable(),
+});
+export type Group = z.infer<typeof group>;
+
+const description = z.string().max(1000).default('');
+export const createGroup = z.object({ name: label, description, rule: groupRule.nullish() });
+export const changeGroup = z.object({
+  description: z.string().max(1000).optional(),
+  rule: groupRule.optional(),
+});
+
+const serialNos = z.array(serialNo).min(1).max(10_000);
+/** Devices to put into a static group, or to take out of it. */
+export const groupMembers = z.object({ serial_nos: serialNos });
+/** Tags to add to devices and to take off them. */
+export const tagDevices = z.object({
+  serial_nos: serialNos,
+  add: z.array(label).max(50).default([]),
+  remove: z.array(label).max(50).default([]),
+});
+
+/** What a bulk import did, or with `dry_run` would do; of very many errors the first 1,000 are listed. */
+export const importReport = z.object({
+  created: z.int(),
+  updated: z.int(),
+  unchanged: z.int(),
+  failed: z.int(),
+  /** Lines of the file, the header being line 1. */
+  errors: z.array(z.object({ line: z.int(), field: z.string(), message: z.string() })),
+});
+export type ImportReport = z.infer<typeof importReport>;
 
 export const createCampaign = campaignPolicy.extend({
   name: z.string().trim().min(1).max(120),

@@ -1,8 +1,9 @@
 /** Which devices a campaign is for. */
-import { and, asc, eq, gt, inArray, isNull, type SQL, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm';
 import type { CampaignTarget } from '../protocol/api.ts';
 import { inRange, parseVersionRange } from '../protocol/version.ts';
 import type { Database } from './connection.ts';
+import { groupsCondition } from './groups.ts';
 import { devices } from './schema.ts';
 
 export interface TargetDevice {
@@ -30,6 +31,7 @@ export async function* targetDevices(
   target: CampaignTarget,
 ): AsyncGenerator<TargetDevice[]> {
   if (target.model !== undefined && target.model !== firmwareModel) return;
+  const inGroups = await groupsCondition(db, target.groups ?? []);
   const range = target.fw_version === undefined ? undefined : parseVersionRange(target.fw_version);
   for (let after: string | undefined, more = true; more; ) {
     const rows: TargetDevice[] = await db
@@ -48,6 +50,7 @@ export async function* targetDevices(
       .where(
         and(
           ...matching(firmwareModel, target),
+          inGroups,
           after === undefined ? undefined : gt(devices.serialNo, after),
         ),
       )
@@ -73,15 +76,16 @@ export async function previewTarget(
     count += page.length;
     sample.push(...page.slice(0, 5 - sample.length));
   }
+  const { percentage } = target;
+  if (percentage !== undefined) count = Math.max(Math.min(count, 1), Math.round((count * percentage) / 100));
   return { count, sample };
 }
 
 function matching(model: string, target: CampaignTarget): (SQL | undefined)[] {
-  const { groups = [], tags = [], serial_nos: serialNos = [] } = target;
+  const { tags = [], serial_nos: serialNos = [] } = target;
   return [
     eq(devices.model, model),
     isNull(devices.decommissionedAt),
-    groups.length === 0 ? undefined : inArray(devices.group, groups),
     tags.length === 0 ? undefined : sql`${devices.tags} && ${sql.param(tags)}::text[]`,
     serialNos.length === 0 ? undefined : sql`${devices.serialNo} = ANY(${sql.param(serialNos)}::text[])`,
   ];

@@ -19,7 +19,9 @@ import { listEvents } from '../../store/device-events.ts';
 import { changeDevice, deviceOf, findDevice, listDevices, registerDevice } from '../../store/devices.ts';
 import { requires } from '../auth/principal.ts';
 import {
+  approve,
   configureDevice,
+  decommission,
   deviceNow,
   devicesChanged,
   newEnrolmentToken,
@@ -43,6 +45,8 @@ const filter = paging.extend({
   group: z.string().max(64).optional(),
   tag: z.string().max(64).optional(),
   q: z.string().max(64).optional(),
+  approved: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
+  decommissioned: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
 });
 const config = z.object({ items: z.array(configEntry) });
 /** The settings themselves, or inside `config`, as the command has them. */
@@ -252,6 +256,38 @@ export const devices = router()
       const row = await theDevice(c, c.req.valid('param').id);
       await revoke(c, row);
       return c.json(deviceOf(await theDevice(c, row.id)), 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'post',
+      path: '/devices/{id}/approve',
+      tags,
+      summary: 'Let a device that waits take part',
+      middleware: [operate] as const,
+      request: { params: idParam },
+      responses: { 200: json(device, 'The approved device') },
+    }),
+    async (c) => {
+      const row = await theDevice(c, c.req.valid('param').id);
+      await approve(c, row);
+      return c.json(await deviceNow(c, row.serialNo), 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'post',
+      path: '/devices/{id}/decommission',
+      tags,
+      summary: 'Take it out of service for good; its history stays',
+      middleware: [operate] as const,
+      request: { params: idParam },
+      responses: { 200: json(device, 'The device') },
+    }),
+    async (c) => {
+      const row = await theDevice(c, c.req.valid('param').id);
+      await decommission(c, row);
+      return c.json(await deviceNow(c, row.serialNo), 200);
     },
   )
   .openapi(

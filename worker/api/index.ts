@@ -4,7 +4,9 @@ import { auth } from './auth.ts';
 import { campaigns } from './campaigns.ts';
 import { deviceFacing } from './device-facing.ts';
 import { devices } from './devices.ts';
+import { devicesBulk } from './devices-bulk.ts';
 import { firmware } from './firmware.ts';
+import { groups } from './groups.ts';
 import { idempotent } from './idempotency.ts';
 import { router } from './route.ts';
 import { stats } from './stats.ts';
@@ -13,7 +15,18 @@ import { system } from './system.ts';
 
 export const api = router();
 api.use(idempotent);
-for (const part of [auth, devices, firmware, campaigns, stats, system, streams, deviceFacing])
+for (const part of [
+  auth,
+  devicesBulk,
+  devices,
+  groups,
+  firmware,
+  campaigns,
+  stats,
+  system,
+  streams,
+  deviceFacing,
+])
   api.route('/', part);
 api.route('/', tufAdministration);
 
