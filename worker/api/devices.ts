@@ -16,7 +16,7 @@ import { configUpdate } from '../../protocol/messages.ts';
 import { listDeviceUpdates } from '../../store/campaigns.ts';
 import { listConfig, listConfigHistory } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
-import { changeDevice, deviceOf, findDevice, listDevices, registerDevice } from '../../store/devices.ts';
+import { deviceOf, findDevice, listDevices, registerDevice } from '../../store/devices.ts';
 import { requires } from '../auth/principal.ts';
 import {
   approve,
@@ -26,6 +26,7 @@ import {
   devicesChanged,
   newEnrolmentToken,
   rebootDevice,
+  relabel,
   remove,
   revoke,
   withPresence,
@@ -128,9 +129,7 @@ export const devices = router()
     }),
     async (c) => {
       const row = await theDevice(c, c.req.valid('param').id);
-      const changed = await changeDevice(c.var.db, row.id, c.req.valid('json'));
-      if (changed === undefined) throw new ProblemError(404, 'No such device');
-      await devicesChanged(c, [row.serialNo]);
+      await relabel(c, row, c.req.valid('json'));
       return c.json(await deviceNow(c, row.serialNo), 200);
     },
   )

@@ -5,6 +5,7 @@ import { invalidate } from '../../durable-objects/coordinator/stale-keys.ts';
 import type { Env } from '../../durable-objects/env.ts';
 import type { LiveDevice } from '../../durable-objects/fleet-shard/fleet-shard.ts';
 import {
+  type ChangeDevice,
   type Device,
   device as deviceSchema,
   type tagDevices as tagDevicesBody,
@@ -20,6 +21,7 @@ import { requestConfig } from '../../store/device-configs.ts';
 import { insertEvents } from '../../store/device-events.ts';
 import {
   approveDevice,
+  changeDevice,
   type DeviceRow,
   decommissionDevice,
   deleteDevice,
@@ -168,6 +170,15 @@ export async function approve(c: AppContext, device: DeviceRow): Promise<void> {
   await approveDevice(c.var.db, device.id);
   await devicesChanged(c, [device.serialNo]);
   await note(c, 'device.approve', device.serialNo);
+}
+
+/** Changes what people say about a device. Throws a 404 where it is gone meanwhile. */
+export async function relabel(c: AppContext, device: DeviceRow, change: ChangeDevice): Promise<void> {
+  if ((await changeDevice(c.var.db, device.id, change)) === undefined) {
+    throw new ProblemError(404, 'No such device', 'It was deleted meanwhile.');
+  }
+  await devicesChanged(c, [device.serialNo]);
+  await note(c, 'device.change', device.serialNo, change);
 }
 
 /** Adds and removes tags of devices, all or none; answers how many. */
