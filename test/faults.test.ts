@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { findMosquitto } from '../local/mosquitto.ts';
 import type { CampaignMetrics } from '../protocol/api.ts';
-import { missing, playStorm, type Storm, type StormOptions } from './faults/storm.ts';
+import { missing, playStorm, type Storm, type StormOptions, unheard } from './faults/storm.ts';
 import { eventually } from './skylark.ts';
 
 const STORES = ['worker', 'postgres', 'redis'];
@@ -63,6 +63,15 @@ function survives(options: StormOptions): void {
       SETTLE_MS,
     );
     expect(waiting).toContain('skylark_commands_waiting{link="main"} 0');
+  });
+
+  it('every command that was accepted has reached its device', async () => {
+    expect(storm.accepted.length).toBeGreaterThan(50);
+    const complete = async () => unheard(storm).lost.length === 0;
+    await eventually('the last command', complete, SETTLE_MS).catch(() => undefined);
+    const { lost, excused } = unheard(storm);
+    console.log(`${storm.accepted.length} commands accepted; ${excused.length} died with the broker`);
+    expect(lost).toEqual([]);
   });
 
   it("the campaign's counters are the numbers of its rows, and each device ended as it did in the field", async () => {

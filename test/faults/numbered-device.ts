@@ -39,6 +39,8 @@ const AGAIN_MS = 200;
 export class NumberedDevice {
   readonly serial: string;
   readonly said: Said[] = [];
+  /** The ids of the commands it got. */
+  readonly heard = new Set<string>();
   readonly update: Update;
   firmware = 'v1.0.0';
   readonly #options: DeviceOptions;
@@ -128,6 +130,7 @@ export class NumberedDevice {
 
   #take(payload: Buffer): void {
     const said = command.parse(JSON.parse(payload.toString()));
+    this.heard.add(said.command_id);
     if (said.command === 'ota_update') this.update.begin(said);
   }
 

@@ -3,6 +3,7 @@ import type { PlatformOptions } from '../../local/platform.ts';
 import { publishFirmware } from '../publish.ts';
 import { eventually, type Skylark, startSkylark } from '../skylark.ts';
 import { openSigner } from './certificates.ts';
+import { type Accepted, Commands } from './commands.ts';
 import { type Kill, killInTurn } from './kills.ts';
 import { Ledger, nameOf } from './ledger.ts';
 import { NumberedDevice, type Said } from './numbered-device.ts';
@@ -17,6 +18,8 @@ const FATES: readonly Fate[] = [...Array<Fate>(8).fill('completed'), 'rollback',
 const OFFERS_PER_MINUTE = 600;
 /** As long as that a broker may keep in memory only what it has acknowledged; Mosquitto saves every two seconds. */
 const IN_MEMORY_MS = 3000;
+/** By then every device is back at a broker that was killed. */
+const RECONNECTED_MS = 3000;
 
 export interface StormOptions extends Pick<PlatformOptions, 'broker' | 'bridges'> {
   mqtt: 4 | 5;
@@ -29,6 +32,8 @@ export interface Storm {
   ledger: Ledger;
   devices: readonly NumberedDevice[];
   kills: readonly Kill[];
+  /** Commands the API has accepted meanwhile. */
+  accepted: readonly Accepted[];
   campaignId: string;
   stop(): Promise<void>;
 }
@@ -49,7 +54,11 @@ export async function playStorm(options: StormOptions): Promise<Storm> {
     devices.push(...(await connectDevices(sky, options.mqtt)));
     const campaignId = await startCampaign(sky);
     for (const device of devices) device.speak(random());
-    const kills = await killInTurn(sky.platform, parts, random);
+    const commands = new Commands(
+      sky,
+      devices.map(({ serial }) => serial),
+    );
+    const kills = await killInTurn(sky.platform, parts, random).finally(() => commands.stop());
     await Promise.all(devices.map((device) => device.update.over));
     await Promise.all(devices.map((device) => device.fallSilent()));
     const ledger = await Ledger.open(sky.facts.database_url);
@@ -57,7 +66,7 @@ export async function playStorm(options: StormOptions): Promise<Storm> {
       await ledger.close();
       await close();
     };
-    return { sky, ledger, devices, kills, campaignId, stop };
+    return { sky, ledger, devices, kills, accepted: commands.accepted, campaignId, stop };
   } catch (error) {
     await close();
     throw error;
@@ -125,6 +134,22 @@ export async function missing({
   }
   return { lost, excused };
 }
+
+/** The accepted commands that their devices did not get: those for which there is no excuse, and those for which there is. */
+export function unheard({ accepted, devices, kills }: Storm): { lost: string[]; excused: string[] } {
+  const heard = new Map(devices.map((device) => [device.serial, device.heard]));
+  const [lost, excused]: [string[], string[]] = [[], []];
+  for (const { id, serial, at } of accepted) {
+    if (heard.get(serial)?.has(id)) continue;
+    const list = kills.some((kill) => isAround(kill, at)) ? excused : lost;
+    list.push(`${serial} ${id}, accepted ${relativeTo(at, kills)}`);
+  }
+  return { lost, excused };
+}
+
+/** Whether a broker had the command in its memory when it was killed, or forgot whose sessions it had. */
+const isAround = ({ part, at, until }: Kill, moment: number): boolean =>
+  part === 'broker' && moment > at - IN_MEMORY_MS && moment < until + RECONNECTED_MS;
 
 /** When that was, for whoever looks for what went wrong. */
 function relativeTo(at: number, kills: readonly Kill[]): string {
