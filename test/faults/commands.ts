@@ -3,6 +3,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Skylark } from '../skylark.ts';
 
 const PACE_MS = 50;
+/** How many are asked for at a time. */
+const ASKING = 4;
 
 /** A command the API has accepted, so that it must not get lost. */
 export interface Accepted {
@@ -14,11 +16,18 @@ export interface Accepted {
 
 export class Commands {
   readonly accepted: Accepted[] = [];
-  readonly #running: Promise<void>;
+  readonly #running: Promise<unknown>;
   #stopped = false;
 
   constructor(sky: Pick<Skylark, 'api'>, serials: readonly string[]) {
-    this.#running = this.#run(sky, serials);
+    this.#running = Promise.all(
+      Array.from({ length: ASKING }, (_, n) =>
+        this.#run(
+          sky,
+          serials.filter((_serial, i) => i % ASKING === n),
+        ),
+      ),
+    );
   }
 
   async stop(): Promise<void> {

@@ -11,7 +11,7 @@ export interface Kill {
 }
 
 /** The random moment comes at most this long after the part before it runs again. */
-const LATEST_MS = 2500;
+const LATEST_MS = 2000;
 
 /** Kills each of these parts in turn, the next one when the last one runs again. */
 export async function killInTurn(
