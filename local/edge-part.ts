@@ -39,6 +39,7 @@ async function serve(site: Site, stores: Stores, ports: Record<string, string>):
   const part = await startNodePart('worker', data.logs, moduleAt('./edge-process.ts'), {
     ...ports,
     EDGE_DIRECTORY: join(data.path, 'edge'),
+    ...(site.workerEntry === undefined ? {} : { EDGE_ENTRY: site.workerEntry }),
     EDGE_VARS: JSON.stringify(workerVars(site)),
     TLS_CERT_FILE: authority.server.certFile,
     TLS_KEY_FILE: authority.server.keyFile,

@@ -11,6 +11,7 @@ const environment = z.object({
   EDGE_PORT: z.coerce.number(),
   TLS_PORT: z.coerce.number(),
   EDGE_DIRECTORY: z.string(),
+  EDGE_ENTRY: z.string().optional(),
   EDGE_VARS: z
     .string()
     .transform((text): Record<string, string> => z.record(z.string(), z.string()).parse(JSON.parse(text))),
@@ -30,6 +31,7 @@ await runPart('worker', async () => {
       port,
       tlsPort: env.TLS_PORT,
       directory: env.EDGE_DIRECTORY,
+      entry: env.EDGE_ENTRY,
       tls: { cert: readFileSync(env.TLS_CERT_FILE, 'utf8'), key: readFileSync(env.TLS_KEY_FILE, 'utf8') },
       vars: {
         ...env.EDGE_VARS,

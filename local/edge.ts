@@ -25,6 +25,8 @@ export interface EdgeOptions {
   directory: string;
   /** Secrets and addresses, over what `wrangler.toml` says. */
   vars: Record<string, string>;
+  /** Another module in place of the Worker's own. */
+  entry?: string | undefined;
   /** The certificate of the TLS terminator in front. */
   tls: { cert: string; key: string };
 }
@@ -39,10 +41,10 @@ export interface Edge {
   close(): Promise<void>;
 }
 
-/** Bundles the Worker to one module. */
-export async function bundleWorker(): Promise<string> {
+/** Bundles the Worker to one module; `entry` is a path below the root. */
+export async function bundleWorker(entry = 'worker/index.ts'): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [join(ROOT, 'worker/index.ts')],
+    entryPoints: [join(ROOT, entry)],
     bundle: true,
     write: false,
     format: 'esm',
@@ -64,7 +66,7 @@ export async function bundleWorker(): Promise<string> {
 
 /** Starts the edge on the loopback interface. */
 export async function startEdge(options: EdgeOptions): Promise<Edge> {
-  const script = await bundleWorker();
+  const script = await bundleWorker(options.entry);
   const { workerOptions } = unstable_getMiniflareWorkerOptions(join(ROOT, 'wrangler.toml'));
   const children: ChildProcess[] = [];
   const note = (message: unknown) => {

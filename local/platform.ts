@@ -19,6 +19,8 @@ export interface PlatformOptions extends MessagingOptions, FleetOptions {
   fresh: boolean;
   /** A part that dies is started again, at the same port with the same data. Else its death ends everything. */
   supervise?: boolean;
+  /** Another module in place of the Worker's own, a path below the root: for tests that look into it. */
+  workerEntry?: string;
   /** Told as each part comes up. */
   progress?: (line: string) => void;
 }
@@ -68,6 +70,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       parts,
       authority: await openAuthority(data.keys),
       repository: await initRepository(data.keys),
+      workerEntry: options.workerEntry,
       say: options.progress ?? (() => undefined),
     };
     return { ...(await startParts(options, site)), stop };

@@ -9,6 +9,8 @@ export interface Site {
   parts: Parts;
   authority: Authority;
   repository: Repository;
+  /** Another module in place of the Worker's own, a path below the root. */
+  workerEntry: string | undefined;
   /** Tells whoever started us how far it is. */
   say(line: string): void;
 }

@@ -64,7 +64,7 @@ export class FleetShard extends DurableObject<Env> {
     this.#usedTokens = new UsedTokens(sql);
     this.#deleted = new DeletedDevices(sql);
     this.#presences = new Presences(sql, Number.MAX_SAFE_INTEGER, Date.now());
-    this.#rang();
+    this.#presences.rang(Date.now());
     ctx.blockConcurrencyWhile(async () => {
       const stored = versionedSettings.safeParse(kv.get('settings'));
       this.#obey(stored.success ? stored.data : { version: -1, settings: await readSettings(env) });
@@ -167,10 +167,9 @@ export class FleetShard extends DurableObject<Env> {
 
   /** Marks devices offline that have been silent for too long, and remembers what changed. */
   override async alarm(): Promise<void> {
-    this.#rang();
+    this.#presences.rang(Date.now());
     try {
       await this.#turns.take(() => this.#sweep(Date.now()));
-      this.#presences.flushIfDue(Date.now());
     } finally {
       // An alarm that fails is retried a few times only, and the ledger may be away for longer.
       await this.#wake();
@@ -180,11 +179,6 @@ export class FleetShard extends DurableObject<Env> {
   #obey({ settings }: VersionedSettings): void {
     this.#approveFirst = settings.approve_first;
     this.#presences.patience(settings.offline_after_s * 1000);
-  }
-
-  #rang(): void {
-    const now = Date.now();
-    this.#presences.rang(this.ctx.storage.kv.get<number>('alarm_at') ?? now, now);
   }
 
   async #sweep(now: number): Promise<void> {
@@ -322,12 +316,10 @@ export class FleetShard extends DurableObject<Env> {
   }
 
   async #wake(): Promise<void> {
-    const next = this.#presences.nextAt;
-    if (next === undefined) return;
     const set = await this.ctx.storage.getAlarm();
-    if (set !== null && set <= next) return;
-    const at = Math.max(next, Date.now());
-    this.ctx.storage.kv.put('alarm_at', at);
-    await this.ctx.storage.setAlarm(at);
+    const next = this.#presences.nextAt;
+    if (set !== null && (next === undefined || set <= next)) return;
+    this.#presences.sleepUntil(next);
+    if (next !== undefined) await this.ctx.storage.setAlarm(Math.max(next, Date.now()));
   }
 }

@@ -4,8 +4,10 @@ import { pack, unpack } from './packed.ts';
 import { COARSE_MS, type Presence, patientUntil, recordOf } from './presence.ts';
 import { TimeWheel } from './time-wheel.ts';
 
-/** What changed in memory is in the blob after this long. */
-const FLUSH_MS = 10_000;
+/** What changed in memory is in the blob after this long; busy shards write it whenever the wheel turns. */
+const FLUSH_MS = 12_000;
+/** The wheel's widest bucket: the alarm rings once for both. */
+const WIDEST_MS = 10_000;
 /** An alarm later than this means that nobody was listening. */
 const OUTAGE_MS = 20_000;
 /** What could not be done is tried again after this. */
@@ -22,13 +24,16 @@ export class Presences {
   #listeningSince = 0;
   #dirtySince: number | undefined;
   #outdated: Presence[] = [];
+  /** When the alarm is to ring. */
+  #alarmAt: number | undefined;
 
   /** Remembers what was known before an eviction. `offlineAfterMs`: a device silent for longer is offline. */
   constructor(sql: SqlStorage, offlineAfterMs: number, now: number) {
     this.#sql = sql;
     this.#offlineAfterMs = offlineAfterMs;
     sql.exec('CREATE TABLE IF NOT EXISTS slots (slot INTEGER PRIMARY KEY, serial_no TEXT NOT NULL)');
-    sql.exec('CREATE TABLE IF NOT EXISTS packed (id INTEGER PRIMARY KEY, presences BLOB NOT NULL)');
+    sql.exec('CREATE TABLE IF NOT EXISTS packed (id INTEGER PRIMARY KEY, presences BLOB, alarm_at INTEGER)');
+    sql.exec('INSERT OR IGNORE INTO packed (id) VALUES (0)');
     this.#remember(now);
     this.patience(offlineAfterMs);
   }
@@ -103,39 +108,48 @@ export class Presences {
     this.#listeningSince = now;
   }
 
-  /** An alarm that was to ring at `dueAt` rings `now`. */
-  rang(dueAt: number, now: number): void {
-    if (now - dueAt > OUTAGE_MS) this.listenFrom(now);
+  /** An alarm rings, or would have if anybody had been there. */
+  rang(now: number): void {
+    if (this.#alarmAt !== undefined && now - this.#alarmAt > OUTAGE_MS) this.listenFrom(now);
+    this.#alarmAt = undefined;
+  }
+
+  /** An alarm is to ring at `at`, or none: written together with what changed, so that it costs one row. */
+  sleepUntil(at: number | undefined): void {
+    this.#alarmAt = at;
+    if (this.#isDue) this.flush();
+    else this.#sql.exec('UPDATE packed SET alarm_at = ?', at ?? null);
   }
 
   /** Changes after how long a silent device is offline. */
   patience(offlineAfterMs: number): void {
     this.#offlineAfterMs = offlineAfterMs;
-    this.#wheel.reset(Math.min(5000, Math.max(1000, offlineAfterMs / 60)));
+    this.#wheel.reset(Math.min(WIDEST_MS, Math.max(1000, offlineAfterMs / 30)));
     for (const known of this.#devices.values()) {
       known.timed = false;
       if (known.online) this.#time(known);
     }
   }
 
-  /** When there is something to do next, Unix milliseconds. */
+  /** When there is something to do next, Unix milliseconds. What {@link sleepUntil} does is none of it. */
   get nextAt(): number | undefined {
-    const flushAt = this.#dirtySince === undefined ? undefined : this.#dirtySince + FLUSH_MS;
+    const flushAt = this.#dirtySince === undefined || this.#isDue ? undefined : this.#dirtySince + FLUSH_MS;
     const wheelAt = this.#wheel.nextAt;
     return flushAt === undefined || wheelAt === undefined ? (flushAt ?? wheelAt) : Math.min(flushAt, wheelAt);
   }
 
-  /** Writes the blob when it is time to. */
-  flushIfDue(now: number): void {
-    if (this.#dirtySince !== undefined && now - this.#dirtySince >= FLUSH_MS) this.flush();
+  /** What changed has waited for long enough to be written on this occasion. */
+  get #isDue(): boolean {
+    return this.#dirtySince !== undefined && Date.now() - this.#dirtySince >= FLUSH_MS / 2;
   }
 
   /** Writes the blob, where anything has changed since it was written. One row. */
   flush(): void {
     if (this.#dirtySince === undefined) return;
     this.#sql.exec(
-      'INSERT OR REPLACE INTO packed (id, presences) VALUES (0, ?)',
+      'UPDATE packed SET presences = ?, alarm_at = ?',
       pack(this.#devices.values(), this.#slots).buffer,
+      this.#alarmAt ?? null,
     );
     this.#dirtySince = undefined;
   }
@@ -160,7 +174,12 @@ export class Presences {
   }
 
   #remember(now: number): void {
-    const [packed] = this.#sql.exec<{ presences: ArrayBuffer }>('SELECT presences FROM packed').toArray();
+    const [packed] = this.#sql
+      .exec<{ presences: ArrayBuffer | null; alarm_at: number | null }>(
+        'SELECT presences, alarm_at FROM packed',
+      )
+      .toArray();
+    this.#alarmAt = packed?.alarm_at ?? undefined;
     const blob = packed?.presences ?? new ArrayBuffer(0);
     for (const { slot, serial_no } of this.#sql.exec<{ slot: number; serial_no: string }>(
       'SELECT slot, serial_no FROM slots ORDER BY slot',
