@@ -59,10 +59,11 @@ export class NumberedDevice {
     this.#client = this.#connect();
   }
 
-  /** Resolves when the broker has acknowledged the first heartbeat. */
+  /** Resolves when the broker has acknowledged the first heartbeat. What it says right after that counts already. */
   async start(): Promise<void> {
     await new Promise<void>((resolve) => this.#client.once('connect', () => resolve()));
     await this.#heartbeat();
+    this.#notify();
   }
 
   /** From now on it says something every second, at its own moment of it (0 to 1). */
