@@ -143,19 +143,20 @@ export async function missing({
 export function unheard({ accepted, devices, kills }: Storm): { lost: string[]; excused: string[] } {
   const bySerial = new Map(devices.map((device) => [device.serial, device]));
   const [lost, excused]: [string[], string[]] = [[], []];
-  for (const { id, serial, at } of accepted) {
+  for (const command of accepted) {
+    const { id, serial, at } = command;
     const device = bySerial.get(serial);
     if (device === undefined || device.heard.has(id)) continue;
-    const list = kills.some((kill) => isAround(kill, at, device)) ? excused : lost;
+    const list = kills.some((kill) => isAround(kill, command, device)) ? excused : lost;
     list.push(`${serial} ${id}, accepted ${relativeTo(at, kills)}`);
   }
   return { lost, excused };
 }
 
 /** Whether a broker had the command in its memory when it was killed, or did not know the device's session after that. */
-function isAround({ part, at }: Kill, moment: number, { listening }: NumberedDevice): boolean {
+function isAround({ part, at }: Kill, command: Accepted, { listening }: NumberedDevice): boolean {
   const again = listening.find((since) => since > at) ?? Number.POSITIVE_INFINITY;
-  return part === 'broker' && moment > at - IN_MEMORY_MS && moment < again;
+  return part === 'broker' && command.at > at - IN_MEMORY_MS && command.asked < again;
 }
 
 /** When that was, for whoever looks for what went wrong. */
