@@ -10,7 +10,8 @@ const ASKING = 4;
 export interface Accepted {
   id: string;
   serial: string;
-  /** Unix milliseconds. */
+  /** When it was asked for and when that was answered, Unix milliseconds: in between it may have left already. */
+  asked: number;
   at: number;
 }
 
@@ -38,10 +39,11 @@ export class Commands {
   async #run(sky: Pick<Skylark, 'api'>, serials: readonly string[]): Promise<void> {
     for (let i = 0; !this.#stopped; i += 1) {
       const serial = serials[i % serials.length] ?? '';
+      const asked = Date.now();
       const answer = sky.api('POST', `/devices/${serial}/commands`, { command: 'reboot' });
       // While the edge is down nothing is accepted, and whoever asks is told so.
       const { status, body } = await answer.catch(() => ({ status: 0, body: { command_id: '' } }));
-      if (status === 202) this.accepted.push({ id: String(body.command_id), serial, at: Date.now() });
+      if (status === 202) this.accepted.push({ id: String(body.command_id), serial, asked, at: Date.now() });
       await wait(PACE_MS);
     }
   }

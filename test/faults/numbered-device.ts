@@ -41,6 +41,8 @@ export class NumberedDevice {
   readonly said: Said[] = [];
   /** The ids of the commands it got. */
   readonly heard = new Set<string>();
+  /** Since when it listened for them, connection by connection, Unix milliseconds. */
+  readonly listening: number[] = [];
   readonly update: Update;
   firmware = 'v1.0.0';
   readonly #options: DeviceOptions;
@@ -65,13 +67,20 @@ export class NumberedDevice {
     await this.#heartbeat();
   }
 
+  /** Says the next number of its notifications. */
+  notify(): void {
+    const n = this.#next('notify');
+    const setting_changed = `setting-${n % SETTINGS}`;
+    this.#say('notify', setting_changed, n, { setting_changed, new_value: `${n}` });
+  }
+
   /** From now on it says something every second, at its own moment of it (0 to 1). */
   speak(moment: number): void {
     const begin = () => {
       this.#timers.splice(
         0,
         1,
-        setInterval(() => this.#notify(), PERIOD_MS),
+        setInterval(() => this.notify(), PERIOD_MS),
         setInterval(() => this.#proceed(), PERIOD_MS),
         setInterval(() => this.#beat(), HEARTBEAT_MS),
       );
@@ -82,7 +91,7 @@ export class NumberedDevice {
   /** Says one last thing and no more; resolves when all of it is acknowledged. Its heart goes on. */
   async fallSilent(): Promise<void> {
     for (const timer of this.#timers.splice(0, 2)) clearInterval(timer);
-    for (let n = 0; n < SETTINGS; n += 1) this.#notify();
+    for (let n = 0; n < SETTINGS; n += 1) this.notify();
     await Promise.all(this.#speaking.values());
   }
 
@@ -121,7 +130,9 @@ export class NumberedDevice {
 
   /** What an agent does on each connection: a broker that was killed may have forgotten what it acknowledged. */
   #report(): void {
-    this.#client.subscribe(commandTopic(this.serial), { qos: 1 });
+    this.#client.subscribe(commandTopic(this.serial), { qos: 1 }, (error) => {
+      if (!error) this.listening.push(Date.now());
+    });
     for (const { channel, payload, acknowledgedAt } of this.newest) {
       if (acknowledgedAt !== undefined) this.#deliver(this.#topic(channel), payload).catch(() => undefined);
     }
@@ -132,12 +143,6 @@ export class NumberedDevice {
     const said = command.parse(JSON.parse(payload.toString()));
     this.heard.add(said.command_id);
     if (said.command === 'ota_update') this.update.begin(said);
-  }
-
-  #notify(): void {
-    const n = this.#next('notify');
-    const setting_changed = `setting-${n % SETTINGS}`;
-    this.#say('notify', setting_changed, n, { setting_changed, new_value: `${n}` });
   }
 
   /** The next step of its update, told as a numbered status. */
