@@ -51,6 +51,7 @@ export class Agent {
   #page: LocalPage | undefined;
   #heart: NodeJS.Timeout | undefined;
   #beats = 0;
+  #lastReport: UpdateReport | undefined;
 
   constructor({ config, hardware, event, connect_within_ms }: AgentOptions) {
     mkdirSync(config.state_dir, { recursive: true, mode: 0o700 });
@@ -161,6 +162,8 @@ export class Agent {
       this.#event('connected', { version: this.version });
       client.subscribe(commandTopic(serial_no), { qos: 1 });
       for (const { id, topic, payload } of this.#outbox.waiting) this.#publish(id, topic, payload);
+      // A broker that was killed may have lost what it had acknowledged: how things stand is said again.
+      if (this.#beats > 0) this.#sayAgain();
     });
     client.on('message', (_topic, payload) => this.#take(payload));
     // A broken connection is tried again for ever; the log says why.
@@ -227,7 +230,14 @@ export class Agent {
   }
 
   #report(report: Omit<UpdateReport, 'campaign_id' | 'timestamp'>, campaignId: string): void {
-    this.#send('status', { campaign_id: campaignId, ...report, timestamp: nowS() });
+    this.#lastReport = { campaign_id: campaignId, ...report, timestamp: nowS() };
+    this.#send('status', this.#lastReport);
+  }
+
+  /** After a reconnection: the same report once more changes nothing where it had arrived. */
+  #sayAgain(): void {
+    this.#beat().catch(() => undefined);
+    if (this.#lastReport !== undefined) this.#send('status', this.#lastReport);
   }
 
   #send(channel: 'status' | 'notify', message: object): void {

@@ -91,6 +91,19 @@ describe('the fleet, live', () => {
     expect(await deliver(sky, [beat('GONE')])).toBe(0);
   });
 
+  it('keeps what a device said before its first heartbeat arrived', async () => {
+    const notify = (serial_no: string) => ({
+      serial_no,
+      channel: 'notify' as const,
+      payload: { setting_changed: 'volume', old_value: '1', new_value: '2', timestamp: 1_700_000_000 },
+    });
+    expect(await deliver(sky, [notify('EARLY')])).toBe(0);
+    expect((await sky.api('GET', '/devices/EARLY')).status).toBe(404);
+    await deliver(sky, [beat('EARLY')]);
+    const { items } = (await sky.api('GET', '/devices/EARLY/history')).body as { items: unknown[] };
+    expect(items).toMatchObject([{ kind: 'setting', detail: { new_value: '2' } }]);
+  });
+
   it('counts a message once, however often its batch comes', async () => {
     const notify = {
       serial_no: 'TWICE',

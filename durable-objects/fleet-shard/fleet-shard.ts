@@ -4,6 +4,7 @@
  */
 import { DurableObject } from 'cloudflare:workers';
 import { type VersionedSettings, versionedSettings } from '../../protocol/settings.ts';
+import { upTopic } from '../../protocol/topics.ts';
 import { type Cache, cacheKey, openCache, TTL_S } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import {
@@ -15,11 +16,13 @@ import {
   recordOffline,
   recordReports,
 } from '../../store/devices.ts';
+import { addRejected } from '../../store/rejected-messages.ts';
 import { readSettings } from '../coordinator/settings.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
 import { tellCampaigns } from './campaigns.ts';
 import { DeletedDevices } from './deleted-devices.ts';
+import { EarlyMessages } from './early-messages.ts';
 import { recordEvents } from './events.ts';
 import type { DeviceMessage, Refusal } from './messages.ts';
 import { isLate, isNews, type Presence } from './presence.ts';
@@ -48,6 +51,7 @@ export class FleetShard extends DurableObject<Env> {
   readonly #watchers: Watchers;
   readonly #usedTokens: UsedTokens;
   readonly #deleted: DeletedDevices;
+  readonly #early: EarlyMessages;
   /** The ledger is written by one at a time, so that what is written last is what happened last; so is the cache. */
   readonly #turns = new Turns();
   readonly #cacheTurns = new Turns();
@@ -63,6 +67,7 @@ export class FleetShard extends DurableObject<Env> {
     this.#watchers = new Watchers(ctx);
     this.#usedTokens = new UsedTokens(sql);
     this.#deleted = new DeletedDevices(sql);
+    this.#early = new EarlyMessages(sql);
     this.#presences = new Presences(sql, Number.MAX_SAFE_INTEGER, Date.now());
     this.#presences.rang(Date.now());
     ctx.blockConcurrencyWhile(async () => {
@@ -77,9 +82,9 @@ export class FleetShard extends DurableObject<Env> {
    * an answer, sends all of it again. Answers the messages it had to refuse.
    */
   async ingest(messages: DeviceMessage[]): Promise<Refusal[]> {
-    const { refusals, deviceIds } = await this.#turns.take(() => this.#meet(messages));
+    const { refusals, deviceIds, early } = await this.#turns.take(() => this.#meet(messages));
     const refused = new Set(refusals.map(({ index }) => index));
-    const taken = messages.filter((_, index) => !refused.has(index));
+    const taken = [...messages.filter((_, index) => !refused.has(index)), ...early];
     const configured = await recordEvents(this.#db, taken, deviceIds);
     await invalidate(
       this.env,
@@ -87,6 +92,7 @@ export class FleetShard extends DurableObject<Env> {
     );
     await tellCampaigns(this.env, this.#watches, taken);
     this.#tellWatchers(taken);
+    this.#early.forget(early);
     await this.#wake();
     return refusals;
   }
@@ -195,15 +201,32 @@ export class FleetShard extends DurableObject<Env> {
       this.#presences.again(silent, now);
       throw error;
     }
+    await this.#rejectEarly(now);
     const outdated = this.#presences.outdated(COARSE_ROWS);
     await recordLastSeen(this.#db, outdated);
     for (const { record, last_seen } of outdated) if (record !== undefined) record.last_seen = last_seen;
   }
 
+  /** What unknown devices said goes where an operator sees it, when they stay unknown. */
+  async #rejectEarly(now: number): Promise<void> {
+    const expired = this.#early.expired(now);
+    await addRejected(
+      this.#db,
+      expired.map(({ digest, serial_no, received_at, kind, ...said }) => ({
+        id: digest,
+        at: new Date(received_at),
+        topic: upTopic(serial_no, kind === 'notify' ? 'notify' : 'status'),
+        reason: 'no such device: it registers itself with its first heartbeat, and none came',
+        excerpt: JSON.stringify(said).slice(0, 200),
+      })),
+    );
+    this.#early.forget(expired);
+  }
+
   /** Brings the ledger and memory up to date with heartbeats and last wills. Answers what it refused. */
   async #meet(
     messages: readonly DeviceMessage[],
-  ): Promise<{ refusals: Refusal[]; deviceIds: Map<string, string> }> {
+  ): Promise<{ refusals: Refusal[]; deviceIds: Map<string, string>; early: DeviceMessage[] }> {
     await this.#load(messages.map((m) => m.serial_no));
     const news = new Map<string, DeviceReport>();
     for (const m of messages) {
@@ -217,6 +240,7 @@ export class FleetShard extends DurableObject<Env> {
     const rows = await recordReports(this.#db, [...news.values()], !this.#approveFirst);
     for (const row of rows) this.#presences.meet(row);
     this.#writeThrough(rows);
+    const early = rows.length === 0 ? [] : this.#early.of(rows.map(({ serialNo }) => serialNo));
     const refusals = await this.#apply(messages);
     // Who has come online must be judged also by whoever remembers nothing but this.
     if (rows.length > 0) this.#presences.flush();
@@ -225,7 +249,7 @@ export class FleetShard extends DurableObject<Env> {
       const record = this.#presences.get(serial_no)?.record;
       if (record !== undefined) deviceIds.set(serial_no, record.device_id);
     }
-    return { refusals, deviceIds };
+    return { refusals, deviceIds, early };
   }
 
   async #apply(messages: readonly DeviceMessage[]): Promise<Refusal[]> {
@@ -234,7 +258,9 @@ export class FleetShard extends DurableObject<Env> {
     for (const [index, m] of messages.entries()) {
       const known = this.#presences.get(m.serial_no);
       if (known?.record === undefined) {
-        refusals.push({ index, reason: 'no such device: it registers itself with its first heartbeat' });
+        if (m.kind === 'heartbeat' || this.#deleted.has(m.serial_no, Date.now())) {
+          refusals.push({ index, reason: 'the device was deleted' });
+        } else this.#early.keep([m], Date.now());
       } else if (known.record.revoked) {
         refusals.push({ index, reason: 'the device is revoked' });
       } else if (m.kind === 'offline') {
@@ -317,9 +343,12 @@ export class FleetShard extends DurableObject<Env> {
 
   async #wake(): Promise<void> {
     const set = await this.ctx.storage.getAlarm();
-    const next = this.#presences.nextAt;
+    const next = earliest(this.#presences.nextAt, this.#early.nextAt);
     if (set !== null && (next === undefined || set <= next)) return;
     this.#presences.sleepUntil(next);
     if (next !== undefined) await this.ctx.storage.setAlarm(Math.max(next, Date.now()));
   }
 }
+
+const earliest = (a: number | undefined, b: number | undefined): number | undefined =>
+  a === undefined || b === undefined ? (a ?? b) : Math.min(a, b);

@@ -1,0 +1,67 @@
+/**
+ * What devices said before they were known: two bridges may bring a device's first heartbeat and what it said after
+ * that in either order. Kept until the heartbeat comes, or for so long that it will not.
+ */
+import type { DeviceMessage } from './messages.ts';
+
+const KEPT_MS = 60_000;
+
+interface Row extends Record<string, SqlStorageValue> {
+  message: string;
+}
+
+export class EarlyMessages {
+  readonly #sql: SqlStorage;
+
+  constructor(sql: SqlStorage) {
+    this.#sql = sql;
+    sql.exec(`CREATE TABLE IF NOT EXISTS early (digest TEXT PRIMARY KEY, serial_no TEXT NOT NULL,
+      message TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID`);
+  }
+
+  /** Durable when it returns; the same message twice is one. */
+  keep(messages: readonly DeviceMessage[], now: number): void {
+    for (const message of messages) {
+      this.#sql.exec(
+        'INSERT OR IGNORE INTO early VALUES (?, ?, ?, ?)',
+        message.digest,
+        message.serial_no,
+        JSON.stringify(message),
+        now + KEPT_MS,
+      );
+    }
+  }
+
+  /** What these devices said, in the order in which it was received. */
+  of(serialNos: readonly string[]): DeviceMessage[] {
+    const rows = this.#sql.exec<Row>(
+      'SELECT message FROM early WHERE serial_no IN (SELECT value FROM json_each(?))',
+      JSON.stringify(serialNos),
+    );
+    return inOrder(rows);
+  }
+
+  /** Those nobody registered in time. */
+  expired(now: number): DeviceMessage[] {
+    return inOrder(this.#sql.exec<Row>('SELECT message FROM early WHERE until <= ?', now));
+  }
+
+  forget(messages: readonly DeviceMessage[]): void {
+    this.#sql.exec(
+      'DELETE FROM early WHERE digest IN (SELECT value FROM json_each(?))',
+      JSON.stringify(messages.map(({ digest }) => digest)),
+    );
+  }
+
+  /** When the first of them expires, Unix milliseconds. */
+  get nextAt(): number | undefined {
+    const { at } = this.#sql.exec<{ at: number | null }>('SELECT min(until) AS at FROM early').one();
+    return at ?? undefined;
+  }
+}
+
+const inOrder = (rows: Iterable<Row>): DeviceMessage[] =>
+  [...rows]
+    // Written above, by this very class.
+    .map(({ message }) => JSON.parse(message) as DeviceMessage)
+    .sort((a, b) => a.received_at - b.received_at);
