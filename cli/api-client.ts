@@ -49,8 +49,12 @@ export class ApiClient {
   }
 
   /** Puts bytes; tried again where the network or the server fails. */
-  async putBytes(path: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    await this.#send('PUT', path, { body: bytes, headers: { 'Content-Type': 'application/octet-stream' } });
+  async putBytes(
+    path: string,
+    bytes: Uint8Array<ArrayBuffer>,
+    type = 'application/octet-stream',
+  ): Promise<void> {
+    await this.#send('PUT', path, { body: bytes, headers: { 'Content-Type': type } });
   }
 
   /** Every item of a list. */

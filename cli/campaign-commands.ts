@@ -26,7 +26,7 @@ interface CreateOptions {
 campaigns
   .command('create <name>')
   .description('make a campaign, as a draft')
-  .requiredOption('--firmware <firmware>', 'its ID, or MODEL/VERSION')
+  .requiredOption('--firmware <firmware>', 'its ID, or MODEL/VERSION; an app: MODEL/NAME@VERSION')
   .option('--target-model <model>', 'only this model')
   .option('--target-version <range>', 'only devices in this range, such as "< v1.1.0"')
   .option('--groups <groups>', 'only these groups, separated by commas', list)

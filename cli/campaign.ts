@@ -8,19 +8,23 @@ import {
   type Firmware,
   firmware,
 } from '../protocol/api.ts';
+import { parseFirmwareTitle } from '../protocol/target-path.ts';
 import { type ApiClient, CommandFailed, WrongUsage } from './api-client.ts';
 import { bar, say } from './output.ts';
 
 const POLL_MS = 1000;
 const OVER = ['completed', 'cancelled', 'rolled_back'];
 
-/** The firmware named by its ID or as `MODEL/VERSION`. */
-export async function findFirmware(api: ApiClient, name: string): Promise<Firmware> {
-  const [model, version] = name.split('/');
-  if (version === undefined) return api.get(`/firmware/${encodeURIComponent(name)}`, firmware);
-  const query = new URLSearchParams({ model: model ?? '', version });
-  const [found] = await api.list(`/firmware?${query}`, firmware);
-  if (found === undefined) throw new CommandFailed(`there is no firmware ${name}`);
+/** The firmware named by its ID, or as `MODEL/VERSION`; an app as `MODEL/NAME@VERSION`. */
+export async function findFirmware(api: ApiClient, title: string): Promise<Firmware> {
+  if (!title.includes('/')) return api.get(`/firmware/${encodeURIComponent(title)}`, firmware);
+  const named = parseFirmwareTitle(title);
+  if (named === undefined)
+    throw new WrongUsage('name firmware as MODEL/VERSION, an app as MODEL/NAME@VERSION');
+  const { model, version, kind, name } = named;
+  const query = new URLSearchParams({ model, version, kind, ...(name === null ? {} : { name }) });
+  const found = (await api.list(`/firmware?${query}`, firmware)).find((row) => row.name === name);
+  if (found === undefined) throw new CommandFailed(`there is no firmware ${title}`);
   return found;
 }
 

@@ -1,8 +1,15 @@
 /** Uploading, signing and publishing firmware. The release key is used here and goes nowhere. */
 import { createHash } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { type Firmware, firmware, uploadState } from '../protocol/api.ts';
+import {
+  FIRMWARE_DOCUMENTS,
+  type Firmware,
+  type FirmwareDocument,
+  firmware,
+  uploadState,
+} from '../protocol/api.ts';
+import { targetPath } from '../protocol/target-path.ts';
 import { targets as targetsSchema } from '../protocol/tuf.ts';
 import { type ApiClient, ApiError, CommandFailed } from './api-client.ts';
 import { Progress } from './output.ts';
@@ -15,6 +22,8 @@ export interface UploadOptions {
   version: string;
   model: string;
   kind: string;
+  /** Of an app. */
+  name?: string;
   release_notes: string;
   min_version?: string;
 }
@@ -58,6 +67,21 @@ export async function upload(api: ApiClient, file: string, options: UploadOption
   return api.post(`/firmware/uploads/${state.id}/complete`, firmware);
 }
 
+/** Stores documents beside firmware: bills of materials and advisories are named by files. */
+export async function attach(
+  api: ApiClient,
+  row: Firmware,
+  files: Partial<Record<FirmwareDocument, string>>,
+): Promise<Firmware> {
+  for (const document of FIRMWARE_DOCUMENTS) {
+    const file = files[document];
+    if (file === undefined) continue;
+    const type = file.endsWith('.json') ? 'application/json' : 'application/octet-stream';
+    await api.putBytes(`/firmware/${row.id}/${document}`, new Uint8Array(readFileSync(file)), type);
+  }
+  return api.get(`/firmware/${row.id}`, firmware);
+}
+
 /** Signs the release and publishes it. Looks first at what it signs: a server must not get anything else signed. */
 export async function publish(api: ApiClient, row: Firmware, key: SigningKey): Promise<Firmware> {
   if (row.state === 'published') return row;
@@ -78,7 +102,7 @@ function inspect(bytes: Uint8Array, row: Firmware): void {
   const metadata = targetsSchema.safeParse(JSON.parse(new TextDecoder().decode(bytes)));
   if (!metadata.success)
     throw new CommandFailed('the server asked to sign something that is no update metadata');
-  const path = `${row.model}/${row.version}.bin`;
+  const path = targetPath(row);
   const target = metadata.data.targets[path];
   const wanted = row.checksum.slice('sha256:'.length);
   if (target?.hashes.sha256 !== wanted || target.length !== row.size_bytes) {

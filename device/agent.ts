@@ -203,11 +203,13 @@ export class Agent {
 
   async #beat(): Promise<void> {
     const { serial_no, model, group } = this.#config;
+    const { apps } = this.#updater;
     const heartbeat: Heartbeat = {
       serial_no,
       model,
       current_firmware: this.version,
       timestamp: nowS(),
+      ...(Object.keys(apps).length === 0 ? {} : { apps }),
       ...(group === undefined ? {} : { group }),
     };
     await this.#client?.publishAsync(upTopic(serial_no, 'heartbeat'), JSON.stringify(heartbeat), { qos: 1 });

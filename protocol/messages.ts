@@ -1,6 +1,6 @@
 /** What devices and the cloud say to each other over MQTT (QoS 1, JSON, UTF-8; times in Unix seconds). */
 import { z } from 'zod';
-import { checksum, model, serialNo, versionText } from './identifiers.ts';
+import { appName, checksum, model, serialNo, versionText } from './identifiers.ts';
 
 const timestamp = z.int().min(0).max(4_102_444_800);
 
@@ -70,10 +70,14 @@ export const otaUpdate = z.object({
   command_id: commandId,
   campaign_id: z.uuid(),
   version: versionText,
+  /** Absent: firmware. What the signed metadata says of the target counts, not this. */
+  kind: z.enum(['firmware', 'app']).optional(),
+  /** The app's name. */
+  name: appName.optional(),
   url: z.url(),
   checksum,
   size_bytes: z.int().min(0),
-  /** The target's path in the update metadata, `{model}/{version}.bin`. */
+  /** The target's path in the update metadata: `{model}/{version}.bin`, of apps `{model}/{name}@{version}.bin`. */
   target: z.string(),
   metadata_url: z.url(),
   expires_at: expiresAt,

@@ -41,12 +41,15 @@ export type Root = z.infer<typeof root>;
 export const targetCustom = z.object({
   version: z.string(),
   kind: z.string(),
+  /** The app's name; absent for firmware. */
+  name: z.string().optional(),
   /** Hardware models it is for. */
   hw: z.array(z.string()),
   /** Grows with every publication in its role: a deliberate downgrade is a new one. */
   releaseCounter: z.int().min(1),
   rollbackFloor: z.int().min(0),
   minVersion: z.string().nullable(),
+  /** `sha256:…` of the advisory that says what it mends. */
   advisory: z.string().nullable(),
 });
 export type TargetCustom = z.infer<typeof targetCustom>;

@@ -10,6 +10,7 @@ export interface TargetDevice {
   serial_no: string;
   current_firmware: string | null;
   target_version: string | null;
+  apps: Record<string, string> | null;
 }
 
 const PAGE = 5_000;
@@ -32,6 +33,7 @@ export async function* targetDevices(
         serial_no: devices.serialNo,
         current_firmware: devices.currentFirmware,
         target_version: devices.targetVersion,
+        apps: devices.apps,
       })
       .from(devices)
       .where(

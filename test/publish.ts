@@ -12,14 +12,20 @@ import type { Skylark } from './skylark.ts';
 export async function publishFirmware(
   { facts }: Pick<Skylark, 'facts'>,
   version: string,
-  { model = 'TX-100', size = 200_000 } = {},
+  { model = 'TX-100', size = 200_000, app }: { model?: string; size?: number; app?: string } = {},
 ): Promise<Firmware> {
   const directory = mkdtempSync(join(tmpdir(), 'skylark-firmware-'));
   try {
     const file = join(directory, 'firmware.bin');
     writeFileSync(file, randomBytes(size));
     const api = new ApiClient(facts.url, facts.api_key);
-    const uploaded = await upload(api, file, { version, model, kind: 'firmware', release_notes: '' });
+    const uploaded = await upload(api, file, {
+      version,
+      model,
+      kind: app === undefined ? 'firmware' : 'app',
+      release_notes: '',
+      ...(app === undefined ? {} : { name: app }),
+    });
     return await publish(api, uploaded, await openSigningKey(readFileSync(facts.release_key, 'utf8')));
   } finally {
     rmSync(directory, { recursive: true, force: true });

@@ -9,6 +9,7 @@ import type { OtaUpdate } from '../../protocol/messages.ts';
 import { hash32 } from '../../protocol/shards.ts';
 import { commandTopic } from '../../protocol/topics.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
+import { findFirmware, withdrawnReason } from '../../store/firmware.ts';
 import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import type { CampaignState, Definition } from './definition.ts';
@@ -23,6 +24,7 @@ import {
   type Change,
   isDue,
   isFinal,
+  isStarted,
   type Member,
   offer,
 } from './member.ts';
@@ -84,6 +86,9 @@ export class Campaign extends DurableObject<Env> {
       return refuse('no device needs this firmware: nothing matches the target, or all have it');
     }
     this.#keep(state);
+    const firmware = await findFirmware(this.#db, definition.firmware.id);
+    // Whoever withdraws it from now on finds the campaign running, and pauses it.
+    if (firmware?.state === 'withdrawn') this.#enter('paused', withdrawnReason(firmware));
     await watchFleet(this.env, definition.id, this.#members);
     await this.#writeCampaign();
     await this.#tickSoon(0);
@@ -164,10 +169,12 @@ export class Campaign extends DurableObject<Env> {
     const state = this.#state;
     const member = this.#members.get(serialNo);
     if (state === undefined || member === undefined || isFinal(member.state)) return null;
+    // One that is under way may need a fresh link whatever has become of the campaign; no other begins.
+    if (state.status !== 'active' && !isStarted(member.state)) return null;
     let current: Member = member;
     if (member.state === 'pending') {
       const room = state.definition.policy.max_concurrent - this.#inFlight(state);
-      if (state.status !== 'active' || member.stage > state.stage || room <= 0) return null;
+      if (member.stage > state.stage || room <= 0) return null;
       const now = Date.now();
       current = this.#move(state, member, offer(member, now), now);
       await this.#changed(state);

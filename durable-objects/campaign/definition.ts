@@ -13,6 +13,8 @@ export interface Definition {
   firmware: {
     id: string;
     kind: 'firmware' | 'app';
+    /** Of an app. */
+    name: string | null;
     model: string;
     version: string;
     sha256: string;
@@ -31,6 +33,7 @@ export function definitionOf(row: CampaignRow, firmware: FirmwareRow): Definitio
     firmware: {
       id: firmware.id,
       kind: firmware.kind,
+      name: firmware.name,
       model: firmware.model,
       version: firmware.version,
       sha256: firmware.sha256,

@@ -1,7 +1,7 @@
 /** The command that offers a device its update. */
 import { signDownload } from '../../protocol/download-link.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
-import { targetPath } from '../../store/firmware.ts';
+import { targetPath } from '../../protocol/target-path.ts';
 import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
 import type { Definition } from './definition.ts';
@@ -20,11 +20,13 @@ export async function offerCommands(
   const { download_link_s } = await readSettings(env);
   const expires = Math.floor(Date.now() / 1000) + download_link_s;
   const { firmware } = definition;
+  // Campaigns begun before apps had names have none.
+  const named = { ...firmware, name: firmware.name ?? null };
   return Promise.all(
     members.map(async (member) => {
       const path = await signDownload(env.DOWNLOAD_KEYS, {
         sha256: firmware.sha256,
-        filename: `${firmware.model}-${firmware.version}.bin`,
+        filename: targetPath(named).replaceAll('/', '-'),
         serial_no: member.serial_no,
         expires,
       });
@@ -36,7 +38,9 @@ export async function offerCommands(
         url: env.PUBLIC_URL + path,
         checksum: `sha256:${firmware.sha256}`,
         size_bytes: firmware.size_bytes,
-        target: targetPath(firmware),
+        ...(firmware.kind === 'app' ? { kind: 'app' as const } : {}),
+        ...(named.name === null ? {} : { name: named.name }),
+        target: targetPath(named),
         metadata_url: `${env.PUBLIC_URL}/tuf/`,
       };
       return { member, command, expires_at: expires * 1000 };

@@ -5,6 +5,8 @@ import { campaigns } from './campaigns.ts';
 import { deviceFacing } from './device-facing.ts';
 import { devices } from './devices.ts';
 import { firmware } from './firmware.ts';
+import { firmwareDocuments } from './firmware-documents.ts';
+import { firmwareUploads } from './firmware-uploads.ts';
 import { idempotent } from './idempotency.ts';
 import { router } from './route.ts';
 import { stats } from './stats.ts';
@@ -13,7 +15,18 @@ import { system } from './system.ts';
 
 export const api = router();
 api.use(idempotent);
-for (const part of [auth, devices, firmware, campaigns, stats, system, streams, deviceFacing])
+for (const part of [
+  auth,
+  devices,
+  firmwareUploads,
+  firmware,
+  firmwareDocuments,
+  campaigns,
+  stats,
+  system,
+  streams,
+  deviceFacing,
+])
   api.route('/', part);
 api.route('/', tufAdministration);
 

@@ -15,12 +15,14 @@ import {
   campaignMetrics,
   campaign as campaignSchema,
 } from '../../protocol/api.ts';
+import { firmwareTitle } from '../../protocol/target-path.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { cacheKey, TTL_S } from '../../store/cache.ts';
 import { addCampaign, type CampaignRow, campaignOf, findCampaign } from '../../store/campaigns.ts';
 import { type FirmwareRow, findFirmware } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
+import { mustBeInstallable, pauseIfWithdrawn } from './withdrawn.ts';
 
 export interface CampaignAndFirmware {
   row: CampaignRow;
@@ -40,6 +42,7 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
   const firmware = await findFirmware(c.var.db, create.firmware_id);
   if (firmware === undefined)
     throw new ProblemError(422, 'No such firmware', 'firmware_id names no firmware.');
+  mustBeInstallable(firmware);
   if (firmware.state !== 'published') {
     throw new ProblemError(
       409,
@@ -65,7 +68,7 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
     actor: c.var.principal.actor,
     action: 'campaign.create',
     subject: row.id,
-    detail: { name: row.name, firmware: `${firmware.model}/${firmware.version}` },
+    detail: { name: row.name, firmware: firmwareTitle(firmware) },
   });
   return campaignOf(row, firmware.version);
 }
@@ -73,6 +76,7 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
 /** Starts, pauses, resumes or cancels. Throws a 409 that says why it cannot. */
 export async function act(c: AppContext, found: CampaignAndFirmware, action: CampaignAction): Promise<void> {
   const { actor } = c.var.principal;
+  if (action === 'resume' || action === 'start') mustBeInstallable(found.firmware);
   const outcome = await perform(
     c,
     found,
@@ -80,6 +84,7 @@ export async function act(c: AppContext, found: CampaignAndFirmware, action: Cam
     `${action === 'pause' ? 'paused' : 'cancelled'} by ${actor}`,
   );
   if (!outcome.ok) throw new ProblemError(409, `Cannot ${action} this campaign`, `${outcome.problem}.`);
+  if (action === 'resume') await pauseIfWithdrawn(c, found.row);
   await auditEntry(c.var.db, { actor, action: `campaign.${action}`, subject: found.row.id });
 }
 
