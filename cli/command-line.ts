@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { ApiClient, WrongUsage } from './api-client.ts';
-import { openSigningKey, type SigningKey } from './tuf-keys.ts';
+import { openSigningKey, type SigningKey } from './signing-key.ts';
 
 export const program = new Command('skylark')
   .description('Over-the-air updates for IoT fleets.')
@@ -23,12 +23,17 @@ interface Globals {
 export const globals = (): Globals => program.opts<Globals>();
 const setting = (given: string | undefined, name: string) => given ?? (process.env[name] || undefined);
 
-/** The API as the options or the environment say. Throws {@link WrongUsage} where they do not. */
-export function api(): ApiClient {
-  const { url: givenUrl, apiKey } = globals();
-  const [url, key] = [setting(givenUrl, 'SKYLARK_URL'), setting(apiKey, 'SKYLARK_API_KEY')];
+/** Where Skylark is. Throws {@link WrongUsage} where neither options nor environment say. */
+export function serverUrl(): string {
+  const url = setting(globals().url, 'SKYLARK_URL');
   if (url === undefined) throw new WrongUsage('say where Skylark is: --url or SKYLARK_URL');
   if (!URL.canParse(url)) throw new WrongUsage('--url is not a URL');
+  return url.replace(/\/$/, '');
+}
+
+/** The API as the options or the environment say. Throws {@link WrongUsage} where they do not. */
+export function api(): ApiClient {
+  const [url, key] = [serverUrl(), setting(globals().apiKey, 'SKYLARK_API_KEY')];
   if (key === undefined) throw new WrongUsage('an API key is needed: --api-key or SKYLARK_API_KEY');
   return new ApiClient(url, key);
 }

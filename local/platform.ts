@@ -64,6 +64,8 @@ export type DeviceEvent = z.infer<typeof deviceEvent>;
 const edgeFacts = z.object({ url: z.string(), tls_url: z.string(), workerd_pid: z.int() });
 
 const HEARTBEAT_S = 10;
+/** What the virtual devices are. It has a signing role of its own; all other models share one. */
+const FLEET_MODEL = 'TX-100';
 
 /** Starts everything. Throws {@link StartError} with one clear line, and leaves nothing running. */
 export async function startPlatform(options: PlatformOptions): Promise<Platform> {
@@ -99,7 +101,7 @@ async function startParts(
     return part;
   };
   const authority = await openAuthority(data.keys);
-  const repository = await initRepository(data.keys);
+  const repository = await initRepository(data.keys, { models: [FLEET_MODEL], anyModel: true });
   const caFile = trustedByDevices(data, authority);
 
   const databaseUrl = await given('DATABASE_URL', say, async () => {
@@ -168,7 +170,7 @@ async function startParts(
         SKYLARK_FLEET: JSON.stringify({
           dir: join(data.path, 'devices'),
           count: options.devices,
-          model: 'TX-100',
+          model: FLEET_MODEL,
           version: 'v1.0.0',
           server_url: tlsUrl,
           api_key: secrets.api_key,

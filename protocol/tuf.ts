@@ -62,7 +62,10 @@ export const target = z.object({
 export type Target = z.infer<typeof target>;
 
 const delegatedRole = roleKeys.extend({
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
+    .refine((name) => !['root', 'targets', 'snapshot', 'timestamp'].includes(name)),
   paths: z.array(z.string()).min(1),
   terminating: z.boolean(),
 });

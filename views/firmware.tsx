@@ -141,14 +141,20 @@ const Installed = ({ firmware: f, installed }: FirmwarePageData) => {
       ) : (
         <>
           <p>{more ? `More than ${plural(count, 'device')}` : plural(count, 'device')}</p>
-          <ul class="plain">
-            {sample.map((device) => (
-              <li>
-                <a href={`/devices/${device.serial_no}`}>{device.serial_no}</a>{' '}
-                <Badge state={device.status} />
-              </li>
-            ))}
-          </ul>
+          <table>
+            <tbody>
+              {sample.map((device) => (
+                <tr>
+                  <td>
+                    <a href={`/devices/${device.serial_no}`}>{device.serial_no}</a>
+                  </td>
+                  <td>
+                    <Badge state={device.status} />
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
           {rest > 0 && f.kind === 'firmware' ? (
             <p>
               <a href={all}>All of them</a>

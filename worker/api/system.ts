@@ -116,11 +116,13 @@ export const system = router()
   );
 
 system.get('/metrics', requires('firmware.read'), async (c) => {
-  const [devices, campaigns, link] = await Promise.all([
+  const [devices, campaigns, link, expiries] = await Promise.all([
     deviceStats(c),
     countCampaigns(c.var.db),
     c.env.BROKER_LINK.getByName('main').state(),
+    c.env.RELEASES.getByName('main').expiries(),
   ]);
+  const left = Object.entries(expiries).map(([role, at]) => [role, at - Math.floor(Date.now() / 1000)]);
   const lines = [
     ...series('skylark_devices', 'Devices by status', 'status', devices.by_status),
     ...series('skylark_campaigns', 'Campaigns by status', 'status', campaigns),
@@ -128,6 +130,12 @@ system.get('/metrics', requires('firmware.read'), async (c) => {
       main: link.waiting,
     }),
     ...series('skylark_bridges_connected', 'Bridges on the command link', 'link', { main: link.bridges }),
+    ...series(
+      'skylark_tuf_seconds_left',
+      'Until update metadata expires; alarm below 3 days: devices then refuse every update',
+      'role',
+      Object.fromEntries(left),
+    ),
   ];
   return c.text(`${lines.join('\n')}\n`, 200, { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' });
 });

@@ -13,6 +13,7 @@ const STATUS = {
   stale: 409,
   bad_signature: 422,
   not_prepared: 409,
+  would_break: 409,
 } as const;
 
 function throwRefusal({ refused, detail }: Refused): never {
