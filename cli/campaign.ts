@@ -45,6 +45,50 @@ export function parseStages(
   }));
 }
 
+export interface CreateOptions {
+  firmware: string;
+  targetModel?: string;
+  targetVersion?: string;
+  groups?: string[];
+  tags?: string[];
+  serials?: string[];
+  stages?: string;
+  successThreshold?: number;
+  minDuration?: number;
+  failureThreshold?: number;
+  onFailure?: string;
+  maxConcurrent?: number;
+  rate?: number;
+  timeout?: number;
+  maxAttempts?: number;
+  start?: boolean;
+}
+
+/** Makes a campaign, and starts it where that is wanted. */
+export async function createCampaign(api: ApiClient, name: string, o: CreateOptions): Promise<Campaign> {
+  const { id: firmware_id } = await findFirmware(api, o.firmware);
+  const target = {
+    model: o.targetModel,
+    fw_version: o.targetVersion,
+    groups: o.groups,
+    tags: o.tags,
+    serial_nos: o.serials,
+  };
+  const made = await api.post('/campaigns', campaign, {
+    name,
+    firmware_id,
+    target,
+    stages: o.stages === undefined ? undefined : parseStages(o.stages, o.successThreshold, o.minDuration),
+    failure_threshold: o.failureThreshold,
+    on_failure: o.onFailure,
+    max_concurrent: o.maxConcurrent,
+    rate_per_minute: o.rate,
+    update_timeout_s: o.timeout,
+    max_attempts: o.maxAttempts,
+  });
+  return o.start === true ? await api.post(`/campaigns/${made.id}/start`, campaign) : made;
+}
+
 export interface WatchOptions {
   json: boolean;
   /** Milliseconds; for ever without. */

@@ -1,8 +1,8 @@
 /** What every command shares: the global options, the API behind them, and how results are printed. */
-import { existsSync, readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { ApiClient, WrongUsage } from './api-client.ts';
 import { openSigningKey, type SigningKey } from './signing-key.ts';
+import { readText } from './text-file.ts';
 
 export const program = new Command('skylark')
   .description('Over-the-air updates for IoT fleets.')
@@ -57,11 +57,6 @@ export async function neededKey(): Promise<SigningKey> {
   if (key === undefined)
     throw new WrongUsage('a release key is needed: --release-key or SKYLARK_RELEASE_KEY');
   return key;
-}
-
-export function readText(file: string): string {
-  if (!existsSync(file)) throw new WrongUsage(`there is no file ${file}`);
-  return readFileSync(file, 'utf8');
 }
 
 /** JSON for programs, else the text for people. */

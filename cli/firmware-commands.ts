@@ -5,9 +5,10 @@ import { FIRMWARE_KINDS, type Firmware, firmware } from '../protocol/api.ts';
 import { firmwareTitle } from '../protocol/target-path.ts';
 import { CommandFailed, WrongUsage } from './api-client.ts';
 import { findFirmware } from './campaign.ts';
-import { api, neededKey, print, program, readText, releaseKey } from './command-line.ts';
+import { api, neededKey, print, program, releaseKey } from './command-line.ts';
 import { attach, checksumOf, publish, upload } from './firmware.ts';
 import { bytes, say, table } from './output.ts';
+import { readText } from './text-file.ts';
 
 const line = (row: Firmware): string => `${firmwareTitle(row)}  ${row.state}  ${row.id}`;
 

@@ -17,6 +17,8 @@ import type { SigningKey } from './tuf-keys.ts';
 
 const AT_ONCE = 4;
 const SIGN_TRIES = 5;
+/** The server reads all of it once more. */
+const COMPLETE_MS = 900_000;
 
 export interface UploadOptions {
   version: string;
@@ -39,7 +41,8 @@ export async function checksumOf(file: string): Promise<string> {
 export async function upload(api: ApiClient, file: string, options: UploadOptions): Promise<Firmware> {
   const size_bytes = statSync(file).size;
   const checksum = await checksumOf(file);
-  const state = await api.post('/firmware/uploads', uploadState, { ...options, checksum, size_bytes });
+  const begin = () => api.post('/firmware/uploads', uploadState, { ...options, checksum, size_bytes });
+  const state = await begin();
   if (state.firmware !== null) return state.firmware;
   const missing = Array.from({ length: state.part_count }, (_, i) => i + 1).filter(
     (n) => !state.parts.includes(n),
@@ -53,7 +56,8 @@ export async function upload(api: ApiClient, file: string, options: UploadOption
       const start = (part - 1) * state.part_size;
       const length = sizeOf(part);
       const bytes = new Uint8Array(length);
-      await handle.read(bytes, 0, length, start);
+      const { bytesRead } = await handle.read(bytes, 0, length, start);
+      if (bytesRead !== length) throw new CommandFailed(`${file} has changed while it was read`);
       await api.putBytes(`/firmware/uploads/${state.id}/parts/${part}`, bytes);
       done += length;
       progress.tell(done);
@@ -64,7 +68,15 @@ export async function upload(api: ApiClient, file: string, options: UploadOption
   } finally {
     await handle.close();
   }
-  return api.post(`/firmware/uploads/${state.id}/complete`, firmware);
+  try {
+    return await api.post(`/firmware/uploads/${state.id}/complete`, firmware, undefined, COMPLETE_MS);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 404)) throw error;
+    // It was completed, and only the answer was lost: then the firmware is there.
+    const { firmware: there } = await begin();
+    if (there === null) throw error;
+    return there;
+  }
 }
 
 /** Stores documents beside firmware: bills of materials and advisories are named by files. */

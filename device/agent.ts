@@ -69,7 +69,11 @@ export class Agent {
       running: slots.boot(),
       signal: this.#ending.signal,
       report: (report, campaignId) => this.#report(report, campaignId),
-      event,
+      event: (happened, detail) => {
+        event(happened, detail);
+        // What was installed counts when a heartbeat shows it. After a restart the first one does.
+        if (happened === 'committed') this.#beat().catch(() => undefined);
+      },
       bootCheck: (version) => hardware.bootCheck(version),
       reboot: () => hardware.reboot(),
       disturb: (bytes, total) => hardware.disturb(bytes, total),

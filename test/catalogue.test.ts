@@ -1,4 +1,7 @@
 import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Firmware } from '../protocol/api.ts';
 import { publishFirmware } from './publish.ts';
@@ -37,6 +40,13 @@ async function putDocument(id: string, document: string, body: string): Promise<
     body,
   });
   return response.status;
+}
+
+async function query(text: string, ...values: unknown[]): Promise<void> {
+  const database = new Client({ connectionString: sky.facts.database_url });
+  await database.connect();
+  await database.query(text, values);
+  await database.end();
 }
 
 describe('the catalogue', () => {
@@ -146,6 +156,41 @@ describe('the catalogue', () => {
     ]);
     const { body: free } = await uploadForm({ model: 'TX-5', version: 'v9' }, new Uint8Array(7));
     expect((await sky.api('DELETE', `/firmware/${free.id}`)).status).toBe(204);
+  });
+
+  it('notices damaged bytes, and says so where people and monitors look', async () => {
+    const bytes = new Uint8Array(randomBytes(4321));
+    const { body: row } = await uploadForm({ model: 'TX-5', version: 'v8' }, bytes);
+    expect((await sky.api('POST', `/firmware/${row.id}/check`)).body.damage).toBeNull();
+    const stored = join(dirname(dirname(sky.facts.release_key)), 'edge');
+    const blob = readdirSync(stored, { recursive: true, encoding: 'utf8' })
+      .map((name) => join(stored, name))
+      .find((file) => statSync(file).isFile() && readFileSync(file).equals(Buffer.from(bytes)));
+    bytes[7] = (bytes[7] ?? 0) ^ 1;
+    writeFileSync(blob ?? '', bytes);
+    const checked = await sky.api('POST', `/firmware/${row.id}/check`);
+    expect(checked.body.damage).toMatch(/they have the checksum sha256:/);
+    expect((await sky.api('GET', '/metrics')).body.text).toMatch(/skylark_firmware_damaged\{store="r2"\} 1/);
+    bytes[7] = (bytes[7] ?? 0) ^ 1;
+    writeFileSync(blob ?? '', bytes);
+    // Checked lately, it is not read again; a month later it is, and there is nothing wrong with it any more.
+    await sky.api('POST', '/upkeep');
+    expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).not.toBeNull();
+    await query("UPDATE firmware SET checked_at = now() - interval '31 days' WHERE id = $1", row.id);
+    expect((await sky.api('POST', '/upkeep')).status).toBe(204);
+    expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).toBeNull();
+  });
+
+  it('clears uploads nobody goes on with, and leaves the others', async () => {
+    const begin = { model: 'TX-5', version: 'v30', checksum: `sha256:${'2'.repeat(64)}`, size_bytes: 10 };
+    const { body: old } = await sky.api('POST', '/firmware/uploads', begin);
+    const { body: young } = await sky.api('POST', '/firmware/uploads', { ...begin, version: 'v31' });
+    await query("UPDATE firmware_uploads SET updated_at = now() - interval '4 days' WHERE id = $1", old.id);
+    await sky.api('POST', '/upkeep');
+    expect((await sky.api('POST', `/firmware/uploads/${old.id}/complete`)).status).toBe(404);
+    expect((await sky.api('POST', `/firmware/uploads/${young.id}/complete`)).status).toBe(409);
+    const { body: again } = await sky.api('POST', '/firmware/uploads', begin);
+    expect(again.id).not.toBe(old.id);
   });
 
   it('takes a form of many parts without holding it, and keeps nothing of one that is too large', async () => {

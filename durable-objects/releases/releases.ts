@@ -21,6 +21,7 @@ import type { Env } from '../env.ts';
 import { expiry, Metadata } from './metadata.ts';
 import { takeRole, takeRoot, takeTargets } from './offline.ts';
 import { type Refused, refuse } from './refused.ts';
+import { upkeep } from './upkeep.ts';
 
 const ROLE_MS = 365 * 86_400_000;
 const RETRY_MS = 3_600_000;
@@ -131,8 +132,12 @@ export class Releases extends DurableObject<Env> {
     });
   }
 
-  /** Signs snapshot and timestamp again before they expire. Where that fails, again within the hour. */
   override async alarm(): Promise<void> {
+    await this.upkeep();
+  }
+
+  /** Once a day: signs snapshot and timestamp before they expire, or else tries within the hour; and looks after R2. */
+  async upkeep(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
     try {
       await this.#alone(() => this.#metadata.publishView());
@@ -140,6 +145,7 @@ export class Releases extends DurableObject<Env> {
       const msg = `snapshot and timestamp were not signed again: ${String(error)}`;
       console.error(JSON.stringify({ level: 'error', part: 'releases', msg }));
     }
+    await upkeep(this.env);
   }
 
   async #roleFor(path: string) {

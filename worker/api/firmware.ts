@@ -16,7 +16,7 @@ import { firmwareTitle } from '../../protocol/target-path.ts';
 import { findInstallations, listModels } from '../../store/catalogue.ts';
 import { firmwareOf, listFirmware } from '../../store/firmware.ts';
 import { requires } from '../auth/principal.ts';
-import { removeFirmware, withdrawFirmware } from '../operations/firmware.ts';
+import { checkFirmware, removeFirmware, withdrawFirmware } from '../operations/firmware.ts';
 import { prepareRelease, publishRelease } from '../operations/releases.ts';
 import { ProblemError, throwInvalid } from '../problem.ts';
 import { theFirmware } from './lookup.ts';
@@ -91,6 +91,21 @@ export const firmware = router()
     async (c) => {
       const row = await theFirmware(c, c.req.valid('param').id);
       return c.json(firmwareOf(await withdrawFirmware(c, row, c.req.valid('json').reason)), 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'post',
+      path: '/firmware/{id}/check',
+      tags,
+      summary: 'Read its stored bytes now, and compare them with the checksum',
+      middleware: [requires('operate')] as const,
+      request: { params: uuidParam },
+      responses: { 200: json(firmwareJson, 'The firmware; `damage` says what is wrong') },
+    }),
+    async (c) => {
+      const row = await theFirmware(c, c.req.valid('param').id);
+      return c.json(firmwareOf(await checkFirmware(c, row)), 200);
     },
   )
   .openapi(

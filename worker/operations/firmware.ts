@@ -1,5 +1,7 @@
 /** What can be done to firmware, for the API and the pages alike. Bytes go to R2 under their own hash, once. */
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
+import { hex } from '../../durable-objects/releases/digest.ts';
+import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
 import type { FirmwareDescription, FirmwareDocument } from '../../protocol/api.ts';
 import { firmwareTitle, type Named } from '../../protocol/target-path.ts';
 import { auditEntry } from '../../store/audit-log.ts';
@@ -17,7 +19,7 @@ import {
 } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
-import { hex, LARGEST_BYTES } from './objects.ts';
+import { LARGEST_BYTES } from './objects.ts';
 import { pauseCampaignsOf } from './withdrawn.ts';
 
 const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
@@ -126,6 +128,12 @@ export async function storeDocument(
   const { actor } = c.var.principal;
   const subject = firmwareTitle(row);
   await auditEntry(c.var.db, { actor, action: `firmware.${document}`, subject, detail: { sha256 } });
+}
+
+/** Reads the stored bytes now and compares them with their hash; the daily job does it by itself. */
+export async function checkFirmware(c: AppContext, row: FirmwareRow): Promise<FirmwareRow> {
+  const damage = await checkBytes(c.env, c.var.db, row.sha256);
+  return { ...row, damage, checkedAt: new Date() };
 }
 
 /** Deletes firmware nothing needs; the bytes go when nothing else has the same. */

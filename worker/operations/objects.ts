@@ -1,4 +1,5 @@
 /** Objects in R2: written under a temporary key, verified, and then kept under their hash, once. */
+import { digestObject } from '../../durable-objects/releases/digest.ts';
 import { objectKey } from '../../store/firmware.ts';
 
 /** All parts but the last have this size: R2's smallest is 5 MiB, a Worker takes at most 100 MB. */
@@ -25,14 +26,3 @@ export async function keepVerified(bucket: R2Bucket, from: string, sha256: strin
     throw error;
   }
 }
-
-/** The SHA-256 of an object, lower-case hex; `undefined` where there is none. */
-export async function digestObject(bucket: R2Bucket, key: string): Promise<string | undefined> {
-  const object = await bucket.get(key);
-  if (object === null) return undefined;
-  const digest = new crypto.DigestStream('SHA-256');
-  await object.body.pipeTo(digest);
-  return hex(await digest.digest);
-}
-
-export const hex = (bytes: ArrayBuffer): string => Buffer.from(bytes).toString('hex');

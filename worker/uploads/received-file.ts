@@ -1,6 +1,7 @@
 /** A file as it comes in: hashed and put into R2 piece by piece, under a temporary key, never held whole. */
+import { hex } from '../../durable-objects/releases/digest.ts';
 import { objectKey } from '../../store/firmware.ts';
-import { hex, keepVerified, PART_BYTES } from '../operations/objects.ts';
+import { keepVerified, PART_BYTES } from '../operations/objects.ts';
 
 /** There were more bytes than may be. */
 export class TooLarge extends Error {}
