@@ -79,6 +79,22 @@ export class Batcher {
     return false;
   }
 
+  /** Adds a copy of a message that goes its own way as well, and is settled there. */
+  addCopy(message: Received): void {
+    const filling = this.#filling();
+    filling.bytes += Buffer.byteLength(message.payload);
+    filling.messages.push({ ...message, held: [] });
+  }
+
+  /** The newest heartbeat of this topic that waits. */
+  newest(topic: string): Received | undefined {
+    for (const { messages, newest } of this.#waiting.toReversed()) {
+      const place = newest.get(topic);
+      if (place !== undefined) return messages[place];
+    }
+    return undefined;
+  }
+
   /** Nothing waits. */
   get empty(): boolean {
     return this.#waiting.length === 0;
@@ -119,8 +135,8 @@ function supersedes({ messages, newest }: Filling, message: Received): boolean {
   return true;
 }
 
-/** Only what is understood can be superseded: the edge is to see, and keep, everything else. */
-function isUnderstood({ topic, payload }: Received): boolean {
+/** Only a heartbeat that is understood can be superseded or sent ahead: the edge is to see, and keep, everything else. */
+export function isUnderstood({ topic, payload }: Received): boolean {
   try {
     return heartbeat.safeParse(JSON.parse(payload)).data?.serial_no === parseUpTopic(topic)?.serial_no;
   } catch {

@@ -6,7 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { type IngestBatch, ingestBatch } from '../protocol/bridge.ts';
 import type { Batch } from './batcher.ts';
 import { newCounters } from './counters.ts';
-import { EdgeSender } from './edge-sender.ts';
+import { EdgeSender, type Pause } from './edge-sender.ts';
 
 interface Answer {
   status: number;
@@ -31,7 +31,7 @@ describe('a batch', () => {
   });
 
   /** An edge that gives these answers, and after them the last one again. */
-  async function setUp(answer: (batch: IngestBatch, n: number) => Answer) {
+  async function setUp(answer: (batch: IngestBatch, n: number) => Answer, pause?: Pause) {
     const seen: { batch: IngestBatch; authorization: string | undefined; path: string | undefined }[] = [];
     const pauses: number[] = [];
     server = createServer(async (request, response) => {
@@ -48,10 +48,11 @@ describe('a batch', () => {
     const made = new EdgeSender(
       { url: `http://127.0.0.1:${port}/prefix`, token: 'a-token-of-16-chars', bridgeId: 'b1' },
       counters,
-      async (ms, stopped) => {
-        stopped.throwIfAborted();
-        pauses.push(ms);
-      },
+      pause ??
+        (async (ms, stopped) => {
+          stopped.throwIfAborted();
+          pauses.push(ms);
+        }),
     );
     sender = made;
     return { seen, pauses, counters, send: (batch: Batch) => made.send(batch, new AbortController().signal) };
@@ -93,6 +94,23 @@ describe('a batch', () => {
     const { send, pauses } = await setUp((_, n) => (n === 1 ? busy : durable));
     await send(batchOf('a'));
     expect(pauses).toEqual([7_000]);
+  });
+
+  it('waits no longer once the edge has taken another one', async () => {
+    const waits = Promise.withResolvers<void>();
+    const { seen, send } = await setUp(
+      (_, n) => (n === 1 ? { status: 503 } : durable),
+      async (_ms, signal) => {
+        waits.resolve();
+        await once(signal, 'abort');
+        signal.throwIfAborted();
+      },
+    );
+    const first = send(batchOf('a'));
+    await waits.promise;
+    await send(batchOf('b'));
+    await first;
+    expect(seen.map(({ batch }) => batch.payload)).toEqual([['a'], ['b'], ['a']]);
   });
 
   it('that is refused for ever is taken apart until only the message to blame is given up', async () => {

@@ -26,8 +26,12 @@ export interface EdgeAddress {
 }
 
 /** `retryAfterMs` is what the edge asked for; `credential`: only a person can mend it. */
-type Outcome = 'durable' | 'refused' | { retryAfterMs: number; credential: boolean };
-type Pause = (ms: number, stopped: AbortSignal) => Promise<void>;
+interface Failure {
+  retryAfterMs: number;
+  credential: boolean;
+}
+type Outcome = 'durable' | 'refused' | Failure;
+export type Pause = (ms: number, stopped: AbortSignal) => Promise<void>;
 
 export class EdgeSender {
   readonly #edge: EdgeAddress;
@@ -35,6 +39,8 @@ export class EdgeSender {
   readonly #pool: Pool;
   readonly #path: string;
   readonly #pause: Pause;
+  /** Ends the waiting of all batches when one gets through after a failure. */
+  #back = new AbortController();
   #reachable = true;
   #reminded = 0;
 
@@ -69,10 +75,19 @@ export class EdgeSender {
       }
       if (outcome === 'refused') return this.#split(batch, stopped);
       this.#counters.retries += 1;
-      const random = Math.random();
-      const delay = outcome.credential ? slowDelayMs(random) : retryDelayMs(attempt, random);
-      await this.#pause(Math.max(delay, outcome.retryAfterMs), stopped);
+      await this.#wait(attempt, outcome, stopped);
     }
+  }
+
+  /** Until it is time to try again, or the edge has taken another batch – unless it asked for the time itself. */
+  async #wait(attempt: number, { credential, retryAfterMs }: Failure, stopped: AbortSignal): Promise<void> {
+    const random = Math.random();
+    const delay = credential ? slowDelayMs(random) : retryDelayMs(attempt, random);
+    if (retryAfterMs > 0) return this.#pause(Math.max(delay, retryAfterMs), stopped);
+    const back = this.#back.signal;
+    await this.#pause(delay, AbortSignal.any([stopped, back])).catch((error: unknown) => {
+      if (!back.aborted) throw error;
+    });
   }
 
   /** Lets go of the connections. */
@@ -117,7 +132,11 @@ export class EdgeSender {
 
   #judge(status: number, retryAfter: string | string[] | undefined, text: string): Outcome {
     if (status >= 200 && status < 300 && isAnswer(text)) {
-      if (!this.#reachable) log('info', 'the edge takes batches again');
+      if (!this.#reachable) {
+        log('info', 'the edge takes batches again');
+        this.#back.abort();
+        this.#back = new AbortController();
+      }
       this.#reachable = true;
       return 'durable';
     }

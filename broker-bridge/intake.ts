@@ -1,6 +1,6 @@
 /** The road up inside the bridge: collects messages, has their batches delivered, and settles what is durable. */
 import { type Held, settleAll } from './ack-window.ts';
-import { type Batch, Batcher, type Lane, placeOf } from './batcher.ts';
+import { type Batch, Batcher, isUnderstood, type Lane, placeOf, type Received } from './batcher.ts';
 import type { Counters } from './counters.ts';
 import { Pause } from './pause.ts';
 
@@ -14,7 +14,7 @@ const COLLECT_MS: Record<Lane, number> = { urgent: 10, heartbeat: 3000 };
 interface LaneState {
   lane: Lane;
   batcher: Batcher;
-  busy: boolean;
+  underway: Batch | undefined;
   /** Has waited long enough. */
   due: boolean;
   timer: NodeJS.Timeout | undefined;
@@ -27,6 +27,8 @@ export class Intake {
   readonly #counters: Counters;
   readonly #settled: () => void;
   readonly #pause = new Pause(() => this.#flush());
+  /** Heartbeats of which a copy went ahead. */
+  readonly #introduced = new WeakSet<Received>();
   #draining = false;
 
   /**
@@ -47,14 +49,30 @@ export class Intake {
     const state: LaneState = this.#lanes.get(key) ?? {
       lane,
       batcher: new Batcher(shard, lane),
-      busy: false,
+      underway: undefined,
       due: false,
       timer: undefined,
     };
     this.#lanes.set(key, state);
+    if (channel === 'status' || channel === 'notify') this.#introduce(topic, shard, state);
     if (state.batcher.add(topic, payload, held)) this.#counters.superseded += 1;
     this.#proceed(state);
     this.#pause.arrived(lane === 'heartbeat');
+  }
+
+  /**
+   * A device registers itself with its first heartbeat, and nothing it says is taken before that. Heartbeats take their
+   * time: while one of the device is not durable, what else it says takes a copy along.
+   */
+  #introduce(topic: string, shard: number, { batcher }: LaneState): void {
+    const lane = this.#lanes.get(`${shard} heartbeat`);
+    if (lane === undefined) return;
+    const from = `${topic.slice(0, topic.lastIndexOf('/'))}/heartbeat`;
+    const heartbeat =
+      lane.batcher.newest(from) ?? lane.underway?.messages.find((message) => message.topic === from);
+    if (heartbeat === undefined || this.#introduced.has(heartbeat) || !isUnderstood(heartbeat)) return;
+    this.#introduced.add(heartbeat);
+    batcher.addCopy(heartbeat);
   }
 
   /** Sends everything without waiting for more; resolves when nothing is under way. */
@@ -74,7 +92,7 @@ export class Intake {
   }
 
   #proceed(state: LaneState): void {
-    if (state.busy || state.batcher.empty) return;
+    if (state.underway !== undefined || state.batcher.empty) return;
     if (state.due || state.batcher.full || this.#draining) {
       this.#start(state);
     } else {
@@ -92,7 +110,7 @@ export class Intake {
     clearTimeout(state.timer);
     state.timer = undefined;
     state.due = false;
-    state.busy = true;
+    state.underway = batch;
     const work = this.#deliver(batch)
       .then(
         () => {
@@ -106,7 +124,7 @@ export class Intake {
       )
       .finally(() => {
         this.#underway.delete(work);
-        state.busy = false;
+        state.underway = undefined;
         this.#proceed(state);
       });
     this.#underway.add(work);

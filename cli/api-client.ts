@@ -44,6 +44,16 @@ export class ApiClient {
     return this.#json('POST', path, shape, body, patienceMs);
   }
 
+  /** Posts a text of some media type. */
+  async postText<Value>(path: string, shape: z.ZodType<Value>, body: string, type: string): Promise<Value> {
+    const response = await this.#send('POST', path, { body, headers: { 'Content-Type': type } });
+    return shape.parse(await response.json());
+  }
+
+  async delete(path: string): Promise<void> {
+    await this.#send('DELETE', path, {});
+  }
+
   /** Bytes out of a POST without a body. */
   async postForBytes(path: string): Promise<Uint8Array> {
     return new Uint8Array(await (await this.#send('POST', path, {})).arrayBuffer());

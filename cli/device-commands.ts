@@ -1,7 +1,9 @@
 /** `skylark device …` */
-import { device } from '../protocol/api.ts';
+import { device, importReport } from '../protocol/api.ts';
+import { CommandFailed } from './api-client.ts';
 import { api, print, program } from './command-line.ts';
 import { table } from './output.ts';
+import { readText } from './text-file.ts';
 
 const devices = program.command('device').description('the fleet');
 devices
@@ -9,6 +11,10 @@ devices
   .description('all devices')
   .option('--model <model>')
   .option('--status <status>', 'online, offline or updating')
+  .option('--firmware <version>')
+  .option('--group <group>')
+  .option('--tag <tag>')
+  .option('-q, --q <prefix>', "a serial number's beginning")
   .action(async (filter: Record<string, string>) => {
     const rows = await api().list(`/devices?${new URLSearchParams(filter)}`, device);
     print(rows, () =>
@@ -39,4 +45,31 @@ devices
   .action(async (id: string) => {
     const row = await api().post(`/devices/${encodeURIComponent(id)}/revoke`, device);
     print(row, () => `${row.serial_no}  revoked`);
+  });
+for (const [verb, done, description] of [
+  ['approve', 'approved', 'let a device that waits take part'],
+  ['decommission', 'decommissioned', 'take it out of service for good'],
+] as const) {
+  devices
+    .command(`${verb} <device>`)
+    .description(description)
+    .action(async (id: string) => {
+      const row = await api().post(`/devices/${encodeURIComponent(id)}/${verb}`, device);
+      print(row, () => `${row.serial_no}  ${done}`);
+    });
+}
+devices
+  .command('import <file>')
+  .description('devices from a CSV file')
+  .option('--dry-run', 'only say what would be done')
+  .action(async (file: string, { dryRun }: { dryRun?: boolean }) => {
+    const path = `/devices/import?dry_run=${dryRun === true}`;
+    const report = await api().postText(path, importReport, readText(file), 'text/csv');
+    print(report, () =>
+      [
+        `${report.created} new, ${report.updated} changed, ${report.unchanged} as they were, ${report.failed} refused`,
+        ...report.errors.map(({ line, field, message }) => `line ${line}: ${field} ${message}`),
+      ].join('\n'),
+    );
+    if (report.failed > 0) throw new CommandFailed(`${report.failed} lines were refused`);
   });

@@ -7,6 +7,7 @@ import './key-commands.ts';
 import './firmware-commands.ts';
 import './campaign-commands.ts';
 import './device-commands.ts';
+import './group-commands.ts';
 
 try {
   await program.parseAsync();

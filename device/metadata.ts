@@ -8,6 +8,7 @@ import { type Fetcher, type TargetFile, Updater } from 'tuf-js';
 import { DownloadHTTPError } from 'tuf-js/dist/error.js';
 import { z } from 'zod';
 import { appName } from '../protocol/identifiers.ts';
+import { UNNAMED_APP } from '../protocol/messages.ts';
 import { targetCustom } from '../protocol/tuf.ts';
 import type { DeviceConfiguration } from './configuration.ts';
 import { readJsonFile, writeDurably, writeJsonFile } from './durable-file.ts';
@@ -17,7 +18,7 @@ import type { Server } from './server.ts';
 /** What the signed metadata says an image is. */
 export interface Released {
   kind: 'firmware' | 'app';
-  /** Of an app; one that was released without a name is called `app`. */
+  /** Of an app. */
   name: string;
   /** Pass it to {@link Metadata.accept} once the image works. */
   rollback_floor: number;
@@ -55,7 +56,7 @@ export class Metadata {
     const custom = targetCustom.safeParse(target.custom);
     if (!custom.success)
       throw new UpdateFailure('signature_invalid', 'the release says nothing of its hardware');
-    const { hw, version, kind, name = 'app', releaseCounter, rollbackFloor } = custom.data;
+    const { hw, version, kind, name = UNNAMED_APP, releaseCounter, rollbackFloor } = custom.data;
     if (!hw.includes(this.#config.model)) {
       throw new UpdateFailure(
         'wrong_hardware',

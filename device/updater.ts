@@ -104,8 +104,8 @@ export class Updater {
   }
 
   /** What is there now of what an offer brings. */
-  #installed({ kind, name = 'app' }: OtaUpdate): string | undefined {
-    return kind === 'app' ? this.apps[name] : this.version;
+  #installed({ app }: OtaUpdate): string | undefined {
+    return app === undefined ? this.version : this.apps[app];
   }
 
   /** After a start: goes on with what was under way, or settles how the restart went. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import * as x509 from '@peculiar/x509';
 
 const P256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
+const BRIDGE_NAME = 'skylark.bridge';
 const YEARS_MS = 10 * 365 * 86_400_000;
 
 /** A PEM certificate with its key, as files and as text. */
@@ -21,6 +22,8 @@ export interface Authority {
   server: Identity;
   /** The bridge's client certificate. Its OU tells it from a device, whose subject is only a CN. */
   bridge: Identity;
+  /** The bridge's CN: no serial number has a dot, so no device can be called so. */
+  bridgeName: string;
 }
 
 /** The authority kept in `directory`, made where it is not there. */
@@ -59,8 +62,9 @@ export async function openAuthority(directory: string): Promise<Authority> {
     bridge: await identity(
       directory,
       'bridge',
-      sign('CN=bridge, OU=skylark-bridge', x509.ExtendedKeyUsage.clientAuth),
+      sign(`CN=${BRIDGE_NAME}, OU=skylark-bridge`, x509.ExtendedKeyUsage.clientAuth),
     ),
+    bridgeName: BRIDGE_NAME,
   };
 }
 

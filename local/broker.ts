@@ -31,6 +31,8 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
   const identities = new WeakMap<object, Identity>();
   const revoked = new Set<string>();
   const aedes = await Aedes.createBroker({ heartbeatInterval: 60_000 });
+  /** From its first subscription on, what comes for a bridge is kept for it; before, it would be acknowledged and lost. */
+  let bridged = false;
   const of = (client: Client | null) => (client === null ? undefined : identities.get(client.conn));
 
   aedes.preConnect = (client, _packet, done) => {
@@ -39,6 +41,9 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
       return done(new Error('the certificate names neither a device nor the bridge'), false);
     if (identity.kind === 'device' && revoked.has(identity.certificate)) {
       return done(new Error('the certificate is revoked'), false);
+    }
+    if (identity.kind === 'device' && !bridged) {
+      return done(new Error('no bridge has subscribed yet'), false);
     }
     identities.set(client.conn, identity);
     done(null, true);
@@ -56,6 +61,9 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
     const identity = of(client);
     return identity !== undefined && mayReceive(identity, packet.topic) ? packet : null;
   };
+  aedes.on('subscribe', (_subscriptions, client) => {
+    bridged ||= of(client)?.kind === 'bridge';
+  });
   aedes.on('clientError', (_client, error) => log('broker', 'warn', error.message));
   aedes.on('connectionError', (_client, error) => log('broker', 'warn', error.message));
   aedes.on('publish', (packet: AedesPublishPacket, client: Client | null) => {

@@ -74,13 +74,13 @@ async function dryRun(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), 'skylark-deploy-'));
   try {
     const data = await openData(join(directory, 'data'), false);
-    const { part, url } = await startPostgres(data);
+    const postgres = await startPostgres(data);
     try {
-      await applyMigrations(url);
+      await applyMigrations(postgres.url);
       // Applied again they must change nothing: a deployment may be repeated.
-      await applyMigrations(url);
+      await applyMigrations(postgres.url);
     } finally {
-      await part.stop();
+      await postgres.stop();
       data.release();
     }
     say('migrations: apply to an empty PostgreSQL, and twice');

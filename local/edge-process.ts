@@ -9,6 +9,7 @@ import { serveUpstash } from './upstash-shim.ts';
 
 const environment = z.object({
   EDGE_PORT: z.coerce.number(),
+  TLS_PORT: z.coerce.number(),
   EDGE_DIRECTORY: z.string(),
   EDGE_VARS: z
     .string()
@@ -27,6 +28,7 @@ await runPart('worker', async () => {
   const start = (port: number) =>
     startEdge({
       port,
+      tlsPort: env.TLS_PORT,
       directory: env.EDGE_DIRECTORY,
       tls: { cert: readFileSync(env.TLS_CERT_FILE, 'utf8'), key: readFileSync(env.TLS_KEY_FILE, 'utf8') },
       vars: {

@@ -19,6 +19,8 @@ const ROOT = new URL('..', import.meta.url).pathname;
 
 export interface EdgeOptions {
   port: number;
+  /** Of the TLS terminator in front; 0 = any free port. */
+  tlsPort: number;
   /** Where objects and R2 keep their state. */
   directory: string;
   /** Secrets and addresses, over what `wrangler.toml` says. */
@@ -89,7 +91,7 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
   channel('child_process').unsubscribe(note);
   const workerd = children.find((child) => /workerd/.test(child.spawnfile));
   if (workerd?.pid === undefined) throw new Error('workerd did not start');
-  const terminator = await terminateTls(options.tls, Number(new URL(url).port));
+  const terminator = await terminateTls(options, Number(new URL(url).port));
   const address = terminator.address();
   const exited = once(workerd, 'exit');
   return {
@@ -107,18 +109,15 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
 }
 
 /** In production Cloudflare ends TLS in front of the Worker; here this does. It passes bytes, WebSockets too. */
-async function terminateTls(identity: { cert: string; key: string }, port: number): Promise<Server> {
-  const server = createServer(
-    { ...identity, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] },
-    (outside) => {
-      const inside = connect(port, '127.0.0.1');
-      outside.pipe(inside).pipe(outside);
-      outside.on('error', () => inside.destroy()).on('close', () => inside.destroy());
-      inside.on('error', () => outside.destroy()).on('close', () => outside.destroy());
-    },
-  );
+async function terminateTls({ tls, tlsPort }: EdgeOptions, port: number): Promise<Server> {
+  const server = createServer({ ...tls, minVersion: 'TLSv1.2', ALPNProtocols: ['http/1.1'] }, (outside) => {
+    const inside = connect(port, '127.0.0.1');
+    outside.pipe(inside).pipe(outside);
+    outside.on('error', () => inside.destroy()).on('close', () => inside.destroy());
+    inside.on('error', () => outside.destroy()).on('close', () => outside.destroy());
+  });
   server.on('tlsClientError', (error) => log('edge', 'warn', `TLS: ${error.message}`));
-  server.listen(0, '127.0.0.1');
+  server.listen(tlsPort, '127.0.0.1');
   await once(server, 'listening');
   return server;
 }

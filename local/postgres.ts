@@ -24,8 +24,14 @@ const DEADLINE_MS = 60_000;
 /** PostgreSQL refuses to run as root, so root lends it this unprivileged user. */
 const NOBODY = 65_534;
 
-/** Starts the database, made first if it is not there. The URL has its password. */
-export async function startPostgres(data: DataDirectory): Promise<{ part: Part; url: string }> {
+/** The database as a part; the URL has its password. */
+export interface PostgresPart extends Part {
+  port: number;
+  url: string;
+}
+
+/** Starts the database, made first if it is not there, on any free port where none is given. */
+export async function startPostgres(data: DataDirectory, port = 0): Promise<PostgresPart> {
   const directory = join(data.path, 'postgres');
   const cluster = join(directory, 'cluster');
   const program = programs();
@@ -33,10 +39,12 @@ export async function startPostgres(data: DataDirectory): Promise<{ part: Part; 
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   if (asRoot()) chownSync(directory, NOBODY, NOBODY);
   if (!existsSync(join(cluster, 'PG_VERSION'))) await initialise(program.initdb, directory, cluster, data);
-  const { part, base } = await onFreePort((port) => serve(program.postgres, cluster, directory, port, data));
+  const start = (at: number) => serve(program.postgres, cluster, directory, at, data);
+  const { part, base, port: at } = await (port === 0 ? onFreePort(start) : start(port));
   await ensureDatabase(`${base}/postgres`);
   // SIGINT is PostgreSQL's fast shutdown: it does not wait for clients.
-  return { part: { ...part, stop: (signal = 'SIGINT') => part.stop(signal) }, url: `${base}/${USER}` };
+  const stop = (signal: NodeJS.Signals = 'SIGINT') => part.stop(signal);
+  return { ...part, stop, port: at, url: `${base}/${USER}` };
 }
 
 async function serve(program: string, cluster: string, directory: string, port: number, data: DataDirectory) {
@@ -58,7 +66,7 @@ async function serve(program: string, cluster: string, directory: string, port: 
   });
   const base = `postgres://${USER}:${data.secrets.postgres_password}@127.0.0.1:${port}`;
   await within(DEADLINE_MS, 'postgres', answers(`${base}/postgres`), part);
-  return { part, base };
+  return { part, base, port };
 }
 
 function programs(): { initdb: string; postgres: string } {

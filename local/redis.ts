@@ -8,37 +8,37 @@ import { type Part, startNodePart, startPart, within } from './part.ts';
 import { onFreePort } from './ports.ts';
 import { until } from './postgres.ts';
 
-/** Starts it on a free port of the loopback interface. It keeps nothing on disk: it is a cache. */
-export async function startRedis(data: DataDirectory): Promise<{ part: Part; url: string }> {
+/** Redis as a part, at an address of the loopback interface. */
+export interface RedisPart extends Part {
+  port: number;
+  url: string;
+}
+
+/** Starts it, on any free port where none is given. It keeps nothing on disk: it is a cache. */
+export async function startRedis(data: DataDirectory, port = 0): Promise<RedisPart> {
   const server = onPath('redis-server');
-  if (server === undefined) {
-    const module = new URL('./redis-engine.ts', import.meta.url);
-    const part = await startNodePart('redis', data.logs, module, { REDIS_PORT: '0' });
-    return { part, url: addressOf(z.object({ port: z.int() }).parse(part.ready).port) };
+  if (server !== undefined) {
+    const start = (at: number) => serve(server, data, at);
+    return port === 0 ? onFreePort(start) : start(port);
   }
-  return onFreePort(async (port) => {
-    const url = addressOf(port);
-    const args = [
-      '--port',
-      String(port),
-      '--bind',
-      '127.0.0.1',
-      '--save',
-      '',
-      '--appendonly',
-      'no',
-      '--dir',
-      data.path,
-    ];
-    const part = startPart('redis', data.logs, server, args);
-    await within(
-      30_000,
-      'redis',
-      until(() => answers(url), 'Redis to answer'),
-      part,
-    );
-    return { part, url };
-  });
+  const module = new URL('./redis-engine.ts', import.meta.url);
+  const part = await startNodePart('redis', data.logs, module, { REDIS_PORT: String(port) });
+  const { port: at } = z.object({ port: z.int() }).parse(part.ready);
+  return { ...part, port: at, url: addressOf(at) };
+}
+
+async function serve(program: string, data: DataDirectory, port: number): Promise<RedisPart> {
+  const url = addressOf(port);
+  const settings = { port: String(port), bind: '127.0.0.1', save: '', appendonly: 'no', dir: data.path };
+  const args = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, value]);
+  const part = startPart('redis', data.logs, program, args);
+  await within(
+    30_000,
+    'redis',
+    until(() => answers(url), 'Redis to answer'),
+    part,
+  );
+  return { ...part, port, url };
 }
 
 const addressOf = (port: number): string => `redis://127.0.0.1:${port}`;

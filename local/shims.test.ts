@@ -7,8 +7,7 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DataDirectory, openData } from './data.ts';
 import { serveNeon } from './neon-shim.ts';
-import type { Part } from './part.ts';
-import { startPostgres } from './postgres.ts';
+import { type PostgresPart, startPostgres } from './postgres.ts';
 import { serveEngine } from './redis-engine.ts';
 import { serveUpstash } from './upstash-shim.ts';
 import type { Wire } from './wire.ts';
@@ -16,25 +15,24 @@ import type { Wire } from './wire.ts';
 describe('the Neon driver, unmodified, against the local database', () => {
   let directory: string;
   let data: DataDirectory;
-  let part: Part;
-  let url: string;
+  let postgres: PostgresPart;
   let shim: Wire;
 
   beforeAll(async () => {
     directory = mkdtempSync(join(tmpdir(), 'skylark-shim-'));
     data = await openData(directory, false);
-    ({ part, url } = await startPostgres(data));
-    shim = await serveNeon(url);
+    postgres = await startPostgres(data);
+    shim = await serveNeon(postgres.url);
     neonConfig.fetchEndpoint = () => shim.url;
   });
   afterAll(async () => {
     await shim.close();
-    await part.stop();
+    await postgres.stop();
     rmSync(directory, { recursive: true, force: true });
   });
 
   it('gives back every type as it was put in', async () => {
-    const sql = neon(url);
+    const sql = neon(postgres.url);
     const at = new Date('2026-01-02T03:04:05.678Z');
     const [row] = await sql`SELECT ${'grün'}::text AS t, ${42}::int AS i, ${'9007199254740993'}::int8 AS big,
       ${true}::bool AS b, ${null}::text AS n, ${at.toISOString()}::timestamptz AS at,
@@ -52,7 +50,7 @@ describe('the Neon driver, unmodified, against the local database', () => {
   });
 
   it('runs a batch in one transaction: a failure in the middle leaves nothing', async () => {
-    const sql = neon(url);
+    const sql = neon(postgres.url);
     await sql`CREATE TABLE t (id int PRIMARY KEY)`;
     const failing = sql.transaction([sql`INSERT INTO t VALUES (1)`, sql`INSERT INTO t VALUES (1)`]);
     await expect(failing).rejects.toMatchObject({ code: '23505', constraint: 't_pkey', severity: 'ERROR' });
@@ -60,7 +58,7 @@ describe('the Neon driver, unmodified, against the local database', () => {
   });
 
   it('goes on after the database dropped the connection', async () => {
-    const sql = neon(url);
+    const sql = neon(postgres.url);
     await expect(sql`SELECT pg_terminate_backend(pg_backend_pid())`).rejects.toThrow();
     expect(await sql`SELECT 1 AS one`).toEqual([{ one: 1 }]);
   });

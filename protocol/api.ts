@@ -1,7 +1,9 @@
 /** The JSON of the HTTP API (`/api/v1`): what the outside reads and writes. */
 import { z } from 'zod';
-import { appName, checksum, model, serialNo, versionText } from './identifiers.ts';
-import { parseVersionRange } from './version.ts';
+import { campaignPolicy, campaignTarget, versionRange } from './campaign-policy.ts';
+import { appName, checksum, label, model, serialNo, versionText } from './identifiers.ts';
+
+export * from './campaign-policy.ts';
 
 export const ROLES = ['viewer', 'operator', 'admin', 'ci'] as const;
 export const role = z.enum(ROLES);
@@ -31,18 +33,16 @@ export const device = z.object({
   /** °C. */
   temperature: z.number().nullable(),
   apps: z.record(z.string(), z.string()),
+  /** False while it waits for an operator: it registered itself and the settings say "approve first". */
+  approved: z.boolean(),
   revoked: z.boolean(),
+  /** Out of service for good. */
+  decommissioned: z.boolean(),
   created_at: time,
   updated_at: time,
 });
 export type Device = z.infer<typeof device>;
 
-const label = z
-  .string()
-  .trim()
-  .min(1)
-  .max(64)
-  .regex(/^[^\p{Cc}]*$/u, 'no control characters');
 const metadata = z.record(z.string().max(128), z.unknown());
 
 export const registerDevice = z.object({
@@ -158,13 +158,6 @@ export const signatures = z.object({
 });
 export type Signatures = z.infer<typeof signatures>;
 
-export const versionRange = z
-  .string()
-  .max(200)
-  .refine((text) => parseVersionRange(text) !== undefined, {
-    error: 'write a version range such as "< v1.1.0" or ">= v1.0.0 < v2.0.0"',
-  });
-
 /** A group by rule: devices for which all of this holds. */
 export const groupRule = z
   .object({
@@ -182,55 +175,42 @@ export const groupRule = z
   });
 export type GroupRule = z.infer<typeof groupRule>;
 
-export const campaignTarget = z.object({
-  model: model.optional(),
-  fw_version: versionRange.optional(),
-  groups: z.array(label).max(200).optional(),
-  tags: z.array(label).max(200).optional(),
-  serial_nos: z.array(serialNo).max(10_000).optional(),
+/** A group: `static` has the devices whose `group` says so, `rule` those for which its rule holds. */
+export const group = z.object({
+  name: label,
+  kind: z.enum(['static', 'rule']),
+  description: z.string(),
+  rule: groupRule.nullable(),
 });
-export type CampaignTarget = z.infer<typeof campaignTarget>;
+export type Group = z.infer<typeof group>;
 
-/** One stage. `percentage` is cumulative: 10, 50, 100 means the first tenth, then up to half, then everyone. */
-export const stage = z.object({
-  name: z.string().min(1).max(64),
-  percentage: z.number().gt(0).max(100),
-  success_threshold: z.number().min(0).max(100).default(95),
-  min_duration_s: z.int().min(0).max(2_592_000).default(0),
+const description = z.string().max(1000).default('');
+export const createGroup = z.object({ name: label, description, rule: groupRule.nullish() });
+export const changeGroup = z.object({
+  description: z.string().max(1000).optional(),
+  rule: groupRule.optional(),
 });
-export type Stage = z.infer<typeof stage>;
 
-export const DEFAULT_STAGES: readonly Stage[] = [1, 10, 50, 100].map((percentage) => ({
-  name: percentage === 1 ? 'canary' : `${percentage} %`,
-  percentage,
-  success_threshold: 95,
-  min_duration_s: 0,
-}));
-
-const stages = z
-  .array(stage)
-  .min(1)
-  .max(50)
-  .refine((list) => list.every((s, i) => i === 0 || s.percentage > (list[i - 1]?.percentage ?? 0)), {
-    error: 'percentages are cumulative: each stage must reach further than the one before',
-  })
-  .refine((list) => list.at(-1)?.percentage === 100, { error: 'the last stage must reach 100 %' });
-
-export const onFailure = z.enum(['pause', 'rollback']);
-
-export const campaignPolicy = z.object({
-  stages: stages.default([...DEFAULT_STAGES]),
-  /** The campaign stops when more than this share of a stage's finished members failed, in percent. */
-  failure_threshold: z.number().min(0).max(100).default(10),
-  on_failure: onFailure.default('pause'),
-  start_at: time.nullish(),
-  max_concurrent: z.int().min(1).max(1_000_000).default(1000),
-  rate_per_minute: z.int().min(1).max(1_000_000).default(10_000),
-  update_timeout_s: z.int().min(10).max(2_592_000).default(3600),
-  /** Attempts per device. A failed one is tried again only while there are attempts left. */
-  max_attempts: z.int().min(1).max(20).default(1),
+const serialNos = z.array(serialNo).min(1).max(10_000);
+/** Devices to put into a static group, or to take out of it. */
+export const groupMembers = z.object({ serial_nos: serialNos });
+/** Tags to add to devices and to take off them. */
+export const tagDevices = z.object({
+  serial_nos: serialNos,
+  add: z.array(label).max(50).default([]),
+  remove: z.array(label).max(50).default([]),
 });
-export type CampaignPolicy = z.infer<typeof campaignPolicy>;
+
+/** What a bulk import did, or with `dry_run` would do; of very many errors the first 1,000 are listed. */
+export const importReport = z.object({
+  created: z.int(),
+  updated: z.int(),
+  unchanged: z.int(),
+  failed: z.int(),
+  /** Lines of the file, the header being line 1. */
+  errors: z.array(z.object({ line: z.int(), field: z.string(), message: z.string() })),
+});
+export type ImportReport = z.infer<typeof importReport>;
 
 export const createCampaign = campaignPolicy.extend({
   name: z.string().trim().min(1).max(120),
@@ -276,6 +256,7 @@ export const campaign = campaignPolicy.extend({
   /** Why it stands where it stands, in a sentence; null where there is nothing to say. */
   status_reason: z.string().nullable(),
   created_by: z.string(),
+  approved_by: z.string().nullable(),
   created_at: time,
   updated_at: time,
   started_at: time.nullable(),
@@ -293,7 +274,9 @@ export const campaignMetrics = z.object({
   stages: z.array(
     z.object({
       name: z.string(),
-      percentage: z.number(),
+      percentage: z.number().nullable(),
+      count: z.int().optional(),
+      group: z.string().optional(),
       state: stageState,
       target: z.int(),
       counts: z.record(updateState, z.int()),

@@ -25,3 +25,11 @@ export const appName = z
 export const checksum = z
   .string()
   .regex(/^sha256:[0-9a-f]{64}$/, 'a checksum is "sha256:" followed by 64 lower-case hex digits');
+
+/** A group's or a tag's name, as people write it. */
+export const label = z
+  .string()
+  .trim()
+  .min(1)
+  .max(64)
+  .regex(/^[^\p{Cc}]*$/u, 'no control characters');

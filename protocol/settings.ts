@@ -22,6 +22,8 @@ export const settings = z.object({
   offline_after_s: z.int().min(5).max(86_400).default(300),
   /** A device nobody has registered waits for approval when it registers itself, and takes part in nothing. */
   approve_first: z.boolean().default(false),
+  /** A campaign starts only when somebody other than its maker has approved it. */
+  approve_campaigns: z.boolean().default(false),
   /** How long a command waits for its device before nobody wants it any more. */
   command_expiry_s: z.int().min(10).max(2_592_000).default(86_400),
   /** How long a download link lasts. */

@@ -1,8 +1,9 @@
 /** Which devices a campaign is for. */
-import { and, asc, eq, gt, inArray, isNull, type SQL, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm';
 import type { CampaignTarget } from '../protocol/api.ts';
 import { inRange, parseVersionRange } from '../protocol/version.ts';
 import type { Database } from './connection.ts';
+import { groupsCondition } from './groups.ts';
 import { devices } from './schema.ts';
 
 export interface TargetDevice {
@@ -11,6 +12,12 @@ export interface TargetDevice {
   current_firmware: string | null;
   target_version: string | null;
   apps: Record<string, string> | null;
+  group: string | null;
+  revoked: boolean;
+  approved: boolean;
+  /** What it is reached through, and its own time zone, as its metadata has them. */
+  gateway: string | null;
+  time_zone: string | null;
 }
 
 const PAGE = 5_000;
@@ -25,6 +32,7 @@ export async function* targetDevices(
   target: CampaignTarget,
 ): AsyncGenerator<TargetDevice[]> {
   if (target.model !== undefined && target.model !== firmwareModel) return;
+  const inGroups = await groupsCondition(db, target.groups ?? []);
   const range = target.fw_version === undefined ? undefined : parseVersionRange(target.fw_version);
   for (let after: string | undefined, more = true; more; ) {
     const rows: TargetDevice[] = await db
@@ -34,11 +42,17 @@ export async function* targetDevices(
         current_firmware: devices.currentFirmware,
         target_version: devices.targetVersion,
         apps: devices.apps,
+        group: devices.group,
+        revoked: sql<boolean>`${devices.revokedAt} IS NOT NULL`,
+        approved: devices.approved,
+        gateway: sql<string | null>`${devices.metadata} ->> 'gateway'`,
+        time_zone: sql<string | null>`${devices.metadata} ->> 'time_zone'`,
       })
       .from(devices)
       .where(
         and(
           ...matching(firmwareModel, target),
+          inGroups,
           after === undefined ? undefined : gt(devices.serialNo, after),
         ),
       )
@@ -64,16 +78,17 @@ export async function previewTarget(
     count += page.length;
     sample.push(...page.slice(0, 5 - sample.length));
   }
+  const { percentage } = target;
+  if (percentage !== undefined) count = Math.max(Math.min(count, 1), Math.round((count * percentage) / 100));
   return { count, sample };
 }
 
 function matching(model: string, target: CampaignTarget): (SQL | undefined)[] {
-  const { groups = [], tags = [], serial_nos: serialNos = [] } = target;
+  const { tags = [], serial_nos: serialNos = [] } = target;
   return [
     eq(devices.model, model),
-    isNull(devices.revokedAt),
-    groups.length === 0 ? undefined : inArray(devices.group, groups),
+    isNull(devices.decommissionedAt),
     tags.length === 0 ? undefined : sql`${devices.tags} && ${sql.param(tags)}::text[]`,
-    serialNos.length === 0 ? undefined : inArray(devices.serialNo, serialNos),
+    serialNos.length === 0 ? undefined : sql`${devices.serialNo} = ANY(${sql.param(serialNos)}::text[])`,
   ];
 }

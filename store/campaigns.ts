@@ -10,7 +10,7 @@ import type {
   Paging,
   UpdateState,
 } from '../protocol/api.ts';
-import { CAMPAIGN_STATUSES } from '../protocol/api.ts';
+import { CAMPAIGN_STATUSES, campaignPolicy } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
 import { pageOf, readCursor } from './page.ts';
 import { campaignDevices, campaigns, firmware } from './schema.ts';
@@ -21,7 +21,7 @@ export type CampaignDeviceRow = typeof campaignDevices.$inferSelect;
 /** What the API shows of a campaign. */
 export function campaignOf(row: CampaignRow, firmwareVersion: string): Campaign {
   return {
-    ...row.policy,
+    ...campaignPolicy.parse(row.policy),
     id: row.id,
     name: row.name,
     firmware_id: row.firmwareId,
@@ -30,6 +30,7 @@ export function campaignOf(row: CampaignRow, firmwareVersion: string): Campaign 
     status: row.status,
     status_reason: row.statusReason,
     created_by: row.createdBy,
+    approved_by: row.approvedBy,
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),
     started_at: row.startedAt?.toISOString() ?? null,
@@ -108,6 +109,7 @@ export type CampaignChange = Partial<
     | 'firmwareId'
     | 'target'
     | 'policy'
+    | 'approvedBy'
     | 'status'
     | 'statusReason'
     | 'metrics'

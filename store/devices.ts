@@ -1,8 +1,23 @@
 /** Devices: the fleet's ledger. Bulk writes change only rows that differ, so an unchanged device costs no WAL. */
-import { and, arrayOverlaps, asc, eq, gt, gte, inArray, isNull, lt, or, type SQL, sql } from 'drizzle-orm';
+import {
+  and,
+  arrayOverlaps,
+  asc,
+  eq,
+  gt,
+  gte,
+  inArray,
+  isNotNull,
+  isNull,
+  lt,
+  or,
+  type SQL,
+  sql,
+} from 'drizzle-orm';
 import type { ChangeDevice, Device, DeviceStatus, Page, Paging, RegisterDevice } from '../protocol/api.ts';
 import { serialNo } from '../protocol/identifiers.ts';
 import type { Database } from './connection.ts';
+import { groupsCondition } from './groups.ts';
 import { pageOf, readCursor } from './page.ts';
 import { devices } from './schema.ts';
 
@@ -28,7 +43,9 @@ export function deviceOf(row: DeviceRow): Device {
     battery: row.battery,
     temperature: row.temperature,
     apps: row.apps ?? {},
+    approved: row.approved,
     revoked: row.revokedAt !== null,
+    decommissioned: row.decommissionedAt !== null,
     created_at: row.createdAt.toISOString(),
     updated_at: row.updatedAt.toISOString(),
   };
@@ -42,34 +59,36 @@ export interface DeviceFilter {
   tag?: string | undefined;
   /** A serial number's beginning. */
   q?: string | undefined;
+  approved?: boolean | undefined;
+  /** Those out of service, and only them; otherwise they are left out. */
+  decommissioned?: boolean | undefined;
 }
 
 /** A page of devices in the order of their serial numbers (by bytes). */
 export async function listDevices(db: Database, filter: DeviceFilter, paging: Paging): Promise<Page<Device>> {
   const after = readCursor(paging.cursor)?.[0];
-  const conditions: (SQL | undefined)[] = [
+  const inGroup = filter.group === undefined ? undefined : await groupsCondition(db, [filter.group]);
+  const rows = await db
+    .select()
+    .from(devices)
+    .where(and(...matching(filter), inGroup, after === undefined ? undefined : gt(devices.serialNo, after)))
+    .orderBy(asc(devices.serialNo))
+    .limit(paging.limit + 1);
+  return pageOf(rows, paging.limit, (row) => [row.serialNo], deviceOf);
+}
+
+function matching(filter: DeviceFilter): (SQL | undefined)[] {
+  return [
     filter.model === undefined ? undefined : eq(devices.model, filter.model),
     filter.status === undefined ? undefined : eq(devices.status, filter.status),
     filter.firmware === undefined ? undefined : eq(devices.currentFirmware, filter.firmware),
-    filter.group === undefined ? undefined : eq(devices.group, filter.group),
     filter.tag === undefined ? undefined : arrayOverlaps(devices.tags, [filter.tag]),
     filter.q === undefined || filter.q === ''
       ? undefined
       : and(gte(devices.serialNo, filter.q), lt(devices.serialNo, `${filter.q}\u{10ffff}`)),
-    after === undefined ? undefined : gt(devices.serialNo, after),
+    filter.approved === undefined ? undefined : eq(devices.approved, filter.approved),
+    filter.decommissioned === true ? isNotNull(devices.decommissionedAt) : isNull(devices.decommissionedAt),
   ];
-  const rows = await db
-    .select()
-    .from(devices)
-    .where(and(...conditions))
-    .orderBy(asc(devices.serialNo))
-    .limit(paging.limit + 1);
-  return pageOf(
-    rows,
-    paging.limit,
-    (row) => [row.serialNo],
-    (row) => deviceOf(row),
-  );
 }
 
 /** What a UUID looks like; a serial number may look so too. */
@@ -123,6 +142,34 @@ export async function changeDevice(
 /** Deletes a device with its certificates, tokens and settings. Its past updates stay in the ledger. */
 export async function deleteDevice(db: Database, id: string): Promise<void> {
   await db.delete(devices).where(eq(devices.id, id));
+}
+
+/** Takes a device out of service for good; again changes nothing. */
+export async function decommissionDevice(db: Database, id: string): Promise<void> {
+  await db
+    .update(devices)
+    .set({ decommissionedAt: new Date(), status: 'offline', targetVersion: null, updatedAt: new Date() })
+    .where(and(eq(devices.id, id), isNull(devices.decommissionedAt)));
+}
+
+/** A device that waited may take part. */
+export async function approveDevice(db: Database, id: string): Promise<void> {
+  await db.update(devices).set({ approved: true, updatedAt: new Date() }).where(eq(devices.id, id));
+}
+
+/** Adds and removes tags; answers the serial numbers that exist. Tags stay in their order, each once. */
+export async function tagDevices(
+  db: Database,
+  serialNos: readonly string[],
+  add: readonly string[],
+  remove: readonly string[],
+): Promise<string[]> {
+  const { rows } = await db.execute(sql`
+    UPDATE devices SET updated_at = now(), tags = ARRAY(
+      SELECT tag FROM unnest(tags || ${sql.param([...add])}::text[]) WITH ORDINALITY AS t(tag, n)
+      WHERE tag <> ALL(${sql.param([...remove])}::text[]) GROUP BY tag ORDER BY min(n))
+    WHERE serial_no = ANY(${sql.param([...serialNos])}::text[]) RETURNING serial_no`);
+  return rows.map((row) => String(row.serial_no));
 }
 
 /** Marks a device as revoked; again changes nothing. */
@@ -244,10 +291,12 @@ export async function countDevices(db: Database): Promise<DeviceCounts> {
     db
       .select({ status: devices.status, count: sql<number>`count(*)::int` })
       .from(devices)
+      .where(isNull(devices.decommissionedAt))
       .groupBy(devices.status),
     db
       .select({ model: devices.model, version: devices.currentFirmware, count: sql<number>`count(*)::int` })
       .from(devices)
+      .where(isNull(devices.decommissionedAt))
       .groupBy(devices.model, devices.currentFirmware)
       .orderBy(sql`count(*) DESC`)
       .limit(50),

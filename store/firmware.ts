@@ -1,5 +1,5 @@
 /** Firmware and apps: what was uploaded, under which model, name and version, and whether it may be installed. */
-import { and, count, desc, eq, isNull, lt, or, type SQL, sql } from 'drizzle-orm';
+import { and, count, desc, eq, isNull, lt, ne, or, type SQL, sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import type { Firmware, FirmwareDescription, FirmwareDocument, Page, Paging } from '../protocol/api.ts';
 import type { Named } from '../protocol/target-path.ts';
@@ -89,6 +89,24 @@ export async function listFirmware(
 export async function findFirmware(db: Database, id: string): Promise<FirmwareRow | undefined> {
   const [row] = await db.select().from(firmware).where(eq(firmware.id, id)).limit(1);
   return row;
+}
+
+/** Other published releases of the same kind for the same model: what a device too old for `row` may need first. */
+export async function listSteps(
+  db: Database,
+  row: Pick<FirmwareRow, 'id' | 'model' | 'kind'>,
+): Promise<FirmwareRow[]> {
+  return db
+    .select()
+    .from(firmware)
+    .where(
+      and(
+        eq(firmware.model, row.model),
+        eq(firmware.kind, row.kind),
+        eq(firmware.state, 'published'),
+        ne(firmware.id, row.id),
+      ),
+    );
 }
 
 /** What holds this model, name and version already. */

@@ -241,6 +241,8 @@ export const campaigns = pgTable(
     /** As the campaign object last said; for lists and for campaigns that are over. */
     metrics: jsonb('metrics').$type<CampaignMetrics>(),
     createdBy: text('created_by').notNull(),
+    /** Somebody else who has said that it may start. */
+    approvedBy: text('approved_by'),
     createdAt: moment('created_at').notNull().defaultNow(),
     updatedAt: moment('updated_at').notNull().defaultNow(),
     startedAt: moment('started_at'),

@@ -12,7 +12,12 @@ import type { Skylark } from './skylark.ts';
 export async function publishFirmware(
   { facts }: Pick<Skylark, 'facts'>,
   version: string,
-  { model = 'TX-100', size = 200_000, app }: { model?: string; size?: number; app?: string } = {},
+  {
+    model = 'TX-100',
+    size = 200_000,
+    app,
+    ...more
+  }: { model?: string; size?: number; app?: string; min_version?: string } = {},
 ): Promise<Firmware> {
   const directory = mkdtempSync(join(tmpdir(), 'skylark-firmware-'));
   try {
@@ -23,8 +28,9 @@ export async function publishFirmware(
       version,
       model,
       kind: app === undefined ? 'firmware' : 'app',
-      release_notes: '',
       ...(app === undefined ? {} : { name: app }),
+      release_notes: '',
+      ...more,
     });
     return await publish(api, uploaded, await openSigningKey(readFileSync(facts.release_key, 'utf8')));
   } finally {

@@ -1,5 +1,12 @@
 /** One campaign: the page, and the part of it that the campaign object pushes while it is watched. */
-import type { Campaign, CampaignMetrics, CampaignStatus, DeviceUpdate } from '../protocol/api.ts';
+import type {
+  Campaign,
+  CampaignMetrics,
+  CampaignStatus,
+  DeviceUpdate,
+  MaintenanceWindow,
+  Stage,
+} from '../protocol/api.ts';
 import { shares } from './campaigns.tsx';
 import { count, plural } from './format.ts';
 import { Action, AskFirst, Badge, StackedBar } from './parts.tsx';
@@ -135,8 +142,11 @@ export function campaignFragments(view: CampaignView): string {
   );
 }
 
-const Actions = ({ campaign: c }: { campaign: Campaign }) => (
+const Actions = ({ campaign: c, failed }: { campaign: Campaign; failed: number }) => (
   <>
+    {c.status === 'draft' && c.approved_by === null ? (
+      <Action to={`/campaigns/${c.id}/approve`}>Approve</Action>
+    ) : null}
     {c.status === 'draft' ? (
       <Action to={`/campaigns/${c.id}/start`} kind="primary">
         Start
@@ -148,7 +158,17 @@ const Actions = ({ campaign: c }: { campaign: Campaign }) => (
         Resume
       </Action>
     ) : null}
-    {['draft', 'active', 'paused'].includes(c.status) ? (
+    {c.status === 'active' ? (
+      <AskFirst
+        to={`/campaigns/${c.id}/advance`}
+        label="Next stage"
+        question="The next stage opens now, whatever the gate of this one says."
+      />
+    ) : null}
+    {['active', 'paused', 'completed'].includes(c.status) && failed > 0 ? (
+      <Action to={`/campaigns/${c.id}/retry`}>Retry failed</Action>
+    ) : null}
+    {['draft', 'scheduled', 'active', 'paused'].includes(c.status) ? (
       <AskFirst
         to={`/campaigns/${c.id}/cancel`}
         label="Cancel"
@@ -157,6 +177,43 @@ const Actions = ({ campaign: c }: { campaign: Campaign }) => (
     ) : null}
   </>
 );
+
+/** How far a stage reaches, in words. */
+function reach({ percentage, count: most, group }: Stage): string {
+  if (group !== undefined) return `group ${group}`;
+  if (percentage === undefined) return plural(most ?? 0, 'device');
+  return most === undefined ? `${percentage} %` : `${percentage} %, at most ${plural(most, 'device')}`;
+}
+
+/** A stage of the policy, in words. */
+function stageWords(s: Stage): string {
+  const bake = s.min_duration_s > 0 ? `, ${s.min_duration_s} s` : '';
+  const opens = s.start === 'manual' ? ', opened by hand' : '';
+  return `${reach(s)} (passes at ${s.success_threshold} %${bake}${opens})`;
+}
+
+/** The pace, in words. */
+function paceWords({ max_concurrent, rate_per_minute, ramp, max_per_gateway }: Campaign): string {
+  return [
+    `${count(max_concurrent)} at a time`,
+    `${count(rate_per_minute)} a minute`,
+    ramp == null
+      ? undefined
+      : `from ${count(ramp.base_rate_per_minute)} a minute, × ${ramp.increment_factor} with every ${count(ramp.successes)} completed`,
+    max_per_gateway == null ? undefined : `${count(max_per_gateway)} behind one gateway`,
+  ]
+    .filter((part) => part !== undefined)
+    .join(', ');
+}
+
+const windowWords = ({ days, from, to, time_zone }: MaintenanceWindow): string =>
+  `${days === undefined ? 'daily' : days.join(', ')} ${from}–${to} ${time_zone === 'device' ? 'by each device’s clock' : time_zone}`;
+
+const KINDS: Record<Campaign['kind'], string> = {
+  forced: 'installed at once',
+  soft: 'the device’s user may postpone it',
+  download_only: 'downloaded and verified, not installed',
+};
 
 /** What a campaign is for, in words. */
 function targetWords({ target }: Campaign): string {
@@ -193,7 +250,11 @@ export const CampaignPage = ({
           <a href={`/firmware/${c.firmware_id}`}>{c.firmware_version}</a> to {targetWords(c)}
         </p>
       </div>
-      <div class="actions">{mayOperate ? <Actions campaign={c} /> : null}</div>
+      <div class="actions">
+        {mayOperate ? (
+          <Actions campaign={c} failed={view.metrics.counts.failed + view.metrics.counts.rollback} />
+        ) : null}
+      </div>
     </div>
     {problem === undefined ? null : (
       <p class="notice" data-tone="bad" role="alert">
@@ -208,28 +269,27 @@ export const CampaignPage = ({
       <h2>Policy</h2>
       <dl class="facts">
         <dt>Stages</dt>
-        <dd>
-          {c.stages
-            .map(
-              (s) =>
-                `${s.percentage} % (passes at ${s.success_threshold} %${s.min_duration_s > 0 ? `, ${s.min_duration_s} s` : ''})`,
-            )
-            .join(' → ')}
-        </dd>
+        <dd>{c.stages.map(stageWords).join(' → ')}</dd>
         <dt>Stops above</dt>
         <dd>
           {c.failure_threshold} % failed, then {c.on_failure === 'pause' ? 'pauses' : 'rolls back'}
         </dd>
         <dt>Pace</dt>
-        <dd>
-          {count(c.max_concurrent)} at a time, {count(c.rate_per_minute)} a minute
-        </dd>
+        <dd>{paceWords(c)}</dd>
+        <dt>Windows</dt>
+        <dd>{c.windows.length === 0 ? 'at all times' : c.windows.map(windowWords).join('; ')}</dd>
+        <dt>Kind</dt>
+        <dd>{KINDS[c.kind]}</dd>
+        <dt>Priority</dt>
+        <dd>{c.priority}</dd>
         <dt>Per device</dt>
         <dd>
           {count(c.update_timeout_s)} s, {plural(c.max_attempts, 'attempt')}
         </dd>
         <dt>Made by</dt>
         <dd>{c.created_by}</dd>
+        <dt>Approved by</dt>
+        <dd>{c.approved_by ?? '–'}</dd>
       </dl>
     </section>
   </>

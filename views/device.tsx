@@ -141,7 +141,16 @@ const SettingsForm = ({ device }: { device: Device }) => (
 );
 
 /** Why the device stands where it stands, in a sentence. */
-function situation({ revoked, target_version, status, current_firmware }: Device): string {
+function situation({
+  approved,
+  decommissioned,
+  revoked,
+  target_version,
+  status,
+  current_firmware,
+}: Device): string {
+  if (decommissioned) return 'It is out of service for good.';
+  if (!approved) return 'It registered itself and waits for approval: until then no campaign has it.';
   if (revoked) return 'Its certificate is revoked: it can neither connect nor download.';
   if (target_version !== null)
     return `It is being taken from ${current_firmware ?? 'unknown'} to ${target_version}.`;
@@ -245,6 +254,11 @@ export const DevicePage = ({ mayOperate, ...live }: DeviceData) => {
       <div class="head">
         <h1>{device.serial_no}</h1>
         <div class="actions">
+          {mayOperate && !device.approved ? (
+            <Action to={`/devices/${device.serial_no}/approve`} kind="primary">
+              Approve
+            </Action>
+          ) : null}
           {mayOperate && !device.revoked ? (
             <>
               <Action to={`/devices/${device.serial_no}/reboot`}>Reboot</Action>
@@ -255,6 +269,13 @@ export const DevicePage = ({ mayOperate, ...live }: DeviceData) => {
               />
             </>
           ) : null}
+          {mayOperate && !device.decommissioned ? (
+            <AskFirst
+              to={`/devices/${device.serial_no}/decommission`}
+              label="Decommission"
+              question="It goes out of service for good: its certificate stops working, lists and campaigns leave it out. Its history stays."
+            />
+          ) : null}
         </div>
       </div>
       <div class="visually-hidden" hx-ws:connect={`/live/devices/${device.serial_no}`} hx-swap="none" />
@@ -264,6 +285,22 @@ export const DevicePage = ({ mayOperate, ...live }: DeviceData) => {
         <section class="panel">
           <h2>Change a setting</h2>
           <SettingsForm device={device} />
+        </section>
+      ) : null}
+      {mayOperate ? (
+        <section class="panel">
+          <h2>Group and tags</h2>
+          <form class="filters" method="post" action={`/devices/${device.serial_no}/labels`}>
+            <div class="field">
+              <label for="group">Group</label>
+              <input id="group" name="group" maxlength={64} value={device.group ?? ''} />
+            </div>
+            <div class="field">
+              <label for="tags">Tags, separated by commas</label>
+              <input id="tags" name="tags" value={device.tags.join(', ')} />
+            </div>
+            <button>Save</button>
+          </form>
         </section>
       ) : null}
     </>

@@ -7,10 +7,11 @@ export interface DeviceListData {
   /** The filters in force, as they stand in the address. */
   query: Record<string, string>;
   models: string[];
+  mayOperate: boolean;
   now: Date;
 }
 
-export const DeviceRows = ({ list, query, now }: Omit<DeviceListData, 'models'>) => (
+export const DeviceRows = ({ list, query, now }: Omit<DeviceListData, 'models' | 'mayOperate'>) => (
   <section class="panel" id="rows">
     {list.items.length === 0 ? (
       <Empty>
@@ -37,6 +38,11 @@ export const DeviceRows = ({ list, query, now }: Omit<DeviceListData, 'models'>)
               <tr>
                 <td>
                   <a href={`/devices/${d.serial_no}`}>{d.serial_no}</a>
+                  {d.approved ? null : (
+                    <span class="badge" data-tone="busy">
+                      waits for approval
+                    </span>
+                  )}
                 </td>
                 <td>
                   <Badge state={d.status} />
@@ -60,10 +66,15 @@ export const DeviceRows = ({ list, query, now }: Omit<DeviceListData, 'models'>)
   </section>
 );
 
-export const Devices = ({ list, query, models, now }: DeviceListData) => (
+export const Devices = ({ list, query, models, mayOperate, now }: DeviceListData) => (
   <>
     <div class="head">
       <h1>Devices</h1>
+      {mayOperate ? (
+        <a class="button" href="/devices/import">
+          Import
+        </a>
+      ) : null}
     </div>
     <form class="filters" action="/devices" method="get" role="search">
       <div class="field">
@@ -108,6 +119,26 @@ export const Devices = ({ list, query, models, now }: DeviceListData) => (
       <div class="field">
         <label for="firmware">Firmware</label>
         <input id="firmware" name="firmware" value={query.firmware ?? ''} placeholder="v1.0.0" />
+      </div>
+      <div class="field">
+        <label for="group">Group</label>
+        <input id="group" name="group" value={query.group ?? ''} placeholder="any" />
+      </div>
+      <div class="field">
+        <label for="tag">Tag</label>
+        <input id="tag" name="tag" value={query.tag ?? ''} placeholder="any" />
+      </div>
+      <div class="field">
+        <label for="state">Which</label>
+        <select id="state" name="state">
+          <option value="">in service</option>
+          <option value="waiting" selected={query.state === 'waiting'}>
+            waiting for approval
+          </option>
+          <option value="decommissioned" selected={query.state === 'decommissioned'}>
+            decommissioned
+          </option>
+        </select>
       </div>
       <button>Filter</button>
     </form>

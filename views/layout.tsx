@@ -13,6 +13,7 @@ export interface Viewer {
 const SECTIONS = [
   ['/', 'Overview'],
   ['/devices', 'Devices'],
+  ['/groups', 'Groups'],
   ['/firmware', 'Firmware'],
   ['/campaigns', 'Campaigns'],
   ['/settings', 'Settings'],

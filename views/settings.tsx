@@ -118,6 +118,16 @@ const Form = ({ current, mayChange, problem, errors, saved }: SettingsData) => {
               )}
             </Field>
           ))}
+          <Field name="approve_campaigns" label="A campaign starts" errors={errors}>
+            {(attributes) => (
+              <select {...attributes}>
+                <option value="false">when its maker says so</option>
+                <option value="true" selected={settings.approve_campaigns}>
+                  when a second person has approved it
+                </option>
+              </select>
+            )}
+          </Field>
           <Field name="campaign_defaults.on_failure" label="When it stops" errors={errors}>
             {(attributes) => (
               <select {...attributes}>

@@ -1,72 +1,81 @@
 /**
- * One campaign: its members, its gate, its pace. Everything it decides is in `stages.ts`, `member.ts` and
- * `pace.ts`; here it is read, decided, written and told, in this order. SQLite is the truth while it runs; the
- * ledger in Postgres follows within a tick.
+ * One campaign: its members, its gate, its pace. Everything it decides is in pure functions beside it; here it is
+ * read, decided, written and told, in this order. SQLite is the truth while it runs; the ledger in Postgres follows
+ * within a tick.
  */
 import { DurableObject } from 'cloudflare:workers';
-import type { DeviceUpdate, UpdateState } from '../../protocol/api.ts';
+import type { DeviceUpdate } from '../../protocol/api.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
-import { hash32 } from '../../protocol/shards.ts';
-import { commandTopic } from '../../protocol/topics.ts';
+import { findCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
-import { findFirmware, withdrawnReason } from '../../store/firmware.ts';
+import { findFirmware, listSteps, withdrawnReason } from '../../store/firmware.ts';
 import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
-import type { CampaignState, Definition } from './definition.ts';
-import { unwatchFleet, watchFleet } from './fleet-watch.ts';
-import { hasVersion } from './joining.ts';
+import { Book } from './book.ts';
+import { artifactOf, type Definition, definitionOf } from './definition.ts';
+import { joinLate } from './dynamic.ts';
+import { contenderOf, releaseAll, watch } from './fleet.ts';
+import { passGates } from './gates.ts';
+import { hasVersion, nextStep } from './joining.ts';
 import { writeCampaign, writeState, writeUnwritten } from './ledger.ts';
 import { materialise } from './materialise.ts';
 import {
   afterHeartbeat,
   afterReport,
+  afterStep,
   afterTime,
-  type Change,
-  isDue,
   isFinal,
   isStarted,
   type Member,
-  offer,
+  wakeAt,
 } from './member.ts';
-import { emptyCounts, Members } from './members.ts';
+import { Members } from './members.ts';
+import { offerNext, offerTo } from './offering.ts';
 import { offerCommands } from './offers.ts';
+import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice } from './operator.ts';
 import { Pace } from './pace.ts';
 import { type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
-import { inFlight, judge, unfinished } from './stages.ts';
 import { takeBack } from './take-back.ts';
+import { watchSilence } from './watch-silence.ts';
 import { Watchers } from './watchers.ts';
+import { waitForWindow } from './windows.ts';
 
 const TICK_MS = 1000;
-/** Most members offered in one tick, and written to the ledger in one statement. */
-const BATCH = 1000;
+const SILENCE_MS = 5000;
+/** How often a dynamic campaign looks for devices to join it: it reads the ledger's devices of the model. */
+const JOIN_MS = 10_000;
+const JOIN_LARGE_MS = 300_000;
+const LARGE = 10_000;
+/** Members told the shards of in one call. */
+const BATCH = 5000;
 
-/** What an operator's command led to. */
-export type Outcome = { ok: true } | { ok: false; problem: string };
+export type { Outcome } from './operator.ts';
 
 export class Campaign extends DurableObject<Env> {
   readonly #db: Database;
   readonly #members: Members;
   readonly #pace = new Pace();
   readonly #watchers: Watchers;
-  readonly #progress = new Map<string, number>();
-  #state: CampaignState | undefined;
+  /** Only a campaign that has begun keeps anything: reports for others must leave no trace here. */
+  #book: Book | undefined;
   #ticking: Promise<void> = Promise.resolve();
+  #silenceAt = 0;
+  #joinAt = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
     this.#db = openDatabase(env);
     this.#members = new Members(ctx.storage.sql);
     this.#watchers = new Watchers(ctx);
-    // Only a campaign that has started keeps anything: reports for others must leave no trace here.
-    this.#state = ctx.storage.kv.get<CampaignState>('state');
+    this.#book = Book.open(ctx.storage, this.#members);
   }
 
   /** Begins now, or at the policy's `start_at`. A campaign that began already stays as it is. */
   async start(definition: Definition): Promise<Outcome> {
-    if (this.#state !== undefined) return refuse(`the campaign is ${this.#state.status}`);
+    if (this.#book !== undefined) return refuse(`the campaign is ${this.#book.state.status}`);
     const at = new Date(definition.policy.start_at ?? 0);
     if (at.getTime() <= Date.now()) return this.#begin(definition);
-    this.ctx.storage.kv.put('scheduled', definition);
+    this.ctx.storage.kv.put('scheduled', definition.id);
     await this.ctx.storage.setAlarm(at.getTime());
     const statusReason = `starts at ${at.toISOString()}`;
     await writeCampaign(this.env, this.#db, definition.id, { status: 'scheduled', statusReason });
@@ -79,128 +88,154 @@ export class Campaign extends DurableObject<Env> {
     await this.ctx.storage.deleteAlarm();
   }
 
-  /** Finds the members and opens the first stage. */
-  async #begin(definition: Definition): Promise<Outcome> {
-    const state = await materialise(this.#db, this.#members, definition, Date.now());
-    if (state === undefined) {
-      return refuse('no device needs this firmware: nothing matches the target, or all have it');
-    }
-    this.#keep(state);
-    const firmware = await findFirmware(this.#db, definition.firmware.id);
-    // Whoever withdraws it from now on finds the campaign running, and pauses it.
-    if (firmware?.state === 'withdrawn') this.#enter('paused', withdrawnReason(firmware));
-    await watchFleet(this.env, definition.id, this.#members);
-    await this.#writeCampaign();
-    await this.#tickSoon(0);
-    return { ok: true };
-  }
-
   /** No new device starts from here on; those under way go on. */
   async pause(reason: string): Promise<Outcome> {
-    if (this.#state?.status !== 'active') return refuse(this.#cannot('pause', 'active'));
-    this.#enter('paused', reason);
-    await this.#holdBack();
+    const book = this.#book;
+    if (book?.state.status !== 'active') return refuse(this.#cannot('pause', 'active'));
+    book.enter('paused', reason);
+    await this.#holdBack(book);
     return { ok: true };
   }
 
   /** Goes on. Failures up to here are accepted: the gate counts from now. */
   async resume(): Promise<Outcome> {
-    const state = this.#state;
-    if (state?.status !== 'paused') return refuse(this.#cannot('resume', 'paused'));
-    const counts = state.counts[state.stage] ?? emptyCounts();
-    state.accepted_failures = counts.failed + counts.rollback;
-    this.#enter('active', null);
-    await this.#writeCampaign();
-    await this.#tickSoon(0);
-    return { ok: true };
+    const book = this.#book;
+    if (book?.state.status !== 'paused') return refuse(this.#cannot('resume', 'paused'));
+    acceptTrouble(book);
+    return this.#goOn(book);
   }
 
   /** Ends it: devices that have not begun are skipped, those under way are still listened to. */
   async cancel(reason: string): Promise<Outcome> {
-    const status = this.#state?.status;
-    if (status !== 'active' && status !== 'paused') return refuse(this.#cannot('cancel', 'active or paused'));
-    this.#enter('cancelled', reason);
-    await this.#holdBack();
-    this.#skipWaiting('cancelled', 'the campaign was cancelled');
+    const book = this.#book;
+    const status = book?.state.status;
+    if (book === undefined || (status !== 'active' && status !== 'paused')) {
+      return refuse(this.#cannot('cancel', 'active or paused'));
+    }
+    book.state.finished_at = Date.now();
+    book.enter('cancelled', reason);
+    await this.#holdBack(book);
+    book.skipWaiting('cancelled', 'the campaign was cancelled', Date.now());
     await this.#tickSoon(0);
     return { ok: true };
   }
 
+  /** Gives members that failed another attempt, all or those with one error; a campaign that was over goes on. */
+  async retry(error?: string): Promise<Outcome> {
+    const book = this.#book;
+    if (book === undefined || !['active', 'paused', 'completed'].includes(book.state.status)) {
+      return refuse(this.#cannot('retry', 'active, paused or completed'));
+    }
+    const serials = retryFailed(book, error, Date.now());
+    if (serials.length === 0) return refuse('no device has failed like that');
+    await watch(this.env, contenderOf(book.state), serials);
+    if (book.state.status !== 'completed') return this.#changed(book);
+    book.state.finished_at = null;
+    return this.#goOn(book);
+  }
+
+  /** Leaves one device out of what is still to come. */
+  async skip(serialNo: string, actor: string): Promise<Outcome> {
+    const book = this.#book;
+    if (book === undefined) return refuse('the campaign has not started');
+    const outcome = skipDevice(book, serialNo, actor, Date.now());
+    return outcome.ok ? this.#changed(book) : outcome;
+  }
+
+  /** Opens the next stage now. */
+  async advance(): Promise<Outcome> {
+    const book = this.#book;
+    if (book?.state.status !== 'active') return refuse(this.#cannot('open its next stage', 'active'));
+    const outcome = advance(book);
+    if (outcome.ok) await this.#tickSoon(0);
+    return outcome;
+  }
+
   /** Replaces the policy of a campaign that runs; the stages must stay. */
   async changePolicy(policy: Definition['policy']): Promise<Outcome> {
-    const state = this.#state;
-    if (state === undefined) return refuse('the campaign has not started');
-    state.definition.policy = { ...policy, stages: state.definition.policy.stages };
-    this.#keep(state);
-    return { ok: true };
+    const book = this.#book;
+    if (book === undefined) return refuse('the campaign has not started');
+    book.definition.policy = { ...policy, stages: book.definition.policy.stages };
+    book.keepDefinition();
+    this.#members.rewake((member) => wakeAt(member, book.definition.policy));
+    return this.#changed(book);
   }
 
   /** Takes what devices say of their updates. Durable when it returns. */
   async report(items: Reported[]): Promise<void> {
-    const state = this.#state;
-    if (state === undefined) return;
+    const book = this.#book;
+    if (book === undefined) return;
     const now = Date.now();
     for (const { serial_no, report } of items) {
       const member = this.#members.get(serial_no);
       if (member === undefined) continue;
-      if (report.status === 'downloading' && report.progress !== undefined) {
-        this.#progress.set(serial_no, report.progress);
+      if (report.status === 'downloading' && report.progress !== undefined && !isFinal(member.state)) {
+        book.progress.set(serial_no, report.progress);
       }
-      this.#move(state, member, afterReport(member, report, state.definition.policy, now), now);
+      book.move(member, afterReport(member, report, book.definition.policy, now), now);
     }
-    await this.#changed(state);
+    await this.#changed(book);
   }
 
   /** Takes heartbeats of members. Durable when it returns. */
   async hear(items: Heard[]): Promise<void> {
-    const state = this.#state;
-    if (state === undefined) return;
+    const book = this.#book;
+    if (book === undefined) return;
     const now = Date.now();
+    const before = book.changes;
     for (const heard of items) {
       const member = this.#members.get(heard.serial_no);
-      if (member === undefined) continue;
-      this.#move(state, member, afterHeartbeat(member, hasVersion(state.definition, heard), now), now);
+      if (member !== undefined) this.#hearMember(book, member, heard, now);
     }
-    await this.#changed(state);
+    if (book.changes > before) await this.#changed(book);
+  }
+
+  #hearMember(book: Book, member: Member, heard: Heard, now: number): void {
+    const { definition } = book;
+    const step = nextStep(definition, member.version);
+    if (step !== undefined && step !== definition.firmware && hasVersion(step, heard)) {
+      book.move(member, afterStep(member, heard.current_firmware, now), now);
+      return;
+    }
+    book.move(member, afterHeartbeat(member, hasVersion(definition.firmware, heard), now), now);
   }
 
   /** The update a device that asks for itself should install now, if any. Asking counts as being offered. */
   async check(serialNo: string): Promise<OtaUpdate | null> {
-    const state = this.#state;
+    const book = this.#book;
     const member = this.#members.get(serialNo);
-    if (state === undefined || member === undefined || isFinal(member.state)) return null;
+    if (book === undefined || member === undefined || isFinal(member.state)) return null;
+    const { state, definition } = book;
     // One that is under way may need a fresh link whatever has become of the campaign; no other begins.
     if (state.status !== 'active' && !isStarted(member.state)) return null;
-    let current: Member = member;
+    let current: Member | undefined = member;
     if (member.state === 'pending') {
-      const room = state.definition.policy.max_concurrent - this.#inFlight(state);
-      if (member.stage > state.stage || room <= 0) return null;
+      const { policy } = definition;
       const now = Date.now();
-      current = this.#move(state, member, offer(member, now), now);
-      await this.#changed(state);
+      const room = policy.max_concurrent - book.inFlight;
+      if (member.stage > state.stage || room <= 0) return null;
+      if (waitForWindow(policy.windows, member.zone, now) > 0) return null;
+      [current] = await offerTo(this.env, book, [member], now);
+      await this.#changed(book);
     }
-    const [made] = await offerCommands(this.env, state.definition, [current]);
+    const [made] = current === undefined ? [] : await offerCommands(this.env, definition, [current]);
     return made?.command ?? null;
   }
 
   /** How it stands; `null` where it has not started. */
   async look(): Promise<Snapshot | null> {
-    return this.#state === undefined ? null : this.#snapshot(this.#state);
+    return this.#book === undefined ? null : snapshotOf(this.#book);
   }
 
   /** Where one device stands, live; `null` where it is no member. */
   async member(serialNo: string): Promise<DeviceUpdate | null> {
-    if (this.#state === undefined) return null;
-    const member = this.#members.get(serialNo);
-    return member === undefined ? null : updateOf(this.#state.definition, member, this.#progress);
+    const member = this.#book && this.#members.get(serialNo);
+    return this.#book === undefined || member === undefined ? null : updateOf(this.#book, member);
   }
 
   /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html`). */
   override async fetch(request: Request): Promise<Response> {
-    return this.#watchers.accept(
-      request,
-      this.#state === undefined ? undefined : this.#snapshot(this.#state),
-    );
+    return this.#watchers.accept(request, this.#book === undefined ? undefined : snapshotOf(this.#book));
   }
 
   override webSocketMessage(): void {
@@ -212,7 +247,7 @@ export class Campaign extends DurableObject<Env> {
   }
 
   override async alarm(): Promise<void> {
-    const scheduled = this.ctx.storage.kv.get<Definition>('scheduled');
+    const scheduled = this.ctx.storage.kv.get<string>('scheduled');
     if (scheduled !== undefined) await this.#beginScheduled(scheduled);
     const before = this.#ticking;
     this.#ticking = before.then(() => this.#tick());
@@ -224,215 +259,149 @@ export class Campaign extends DurableObject<Env> {
     }
   }
 
-  async #beginScheduled(definition: Definition): Promise<void> {
-    const outcome = await this.#begin(definition);
+  /** Finds the members and opens the first stage. */
+  async #begin(definition: Definition): Promise<Outcome> {
+    const steps = await listSteps(this.#db, definition.firmware);
+    const whole = { ...definition, steps: steps.map(artifactOf) };
+    const state = await materialise(this.#db, this.#members, whole, Date.now());
+    if (state === undefined) {
+      return refuse('no device needs this firmware: nothing matches the target, or all have it');
+    }
+    const book = new Book(this.ctx.storage, this.#members, state);
+    book.keepDefinition();
+    book.keep();
+    this.#book = book;
+    const firmware = await findFirmware(this.#db, definition.firmware.id);
+    // Whoever withdraws it from now on finds the campaign running, and pauses it.
+    if (firmware?.state === 'withdrawn') book.enter('paused', withdrawnReason(firmware));
+    for (let at = { h: -1, serial_no: '' }; ; ) {
+      const { serials, last } = this.#members.serials(at, BATCH);
+      if (last === undefined) break;
+      await watch(this.env, contenderOf(state), serials);
+      at = last;
+    }
+    await this.#writeCampaign(book);
+    await this.#tickSoon(0);
+    return { ok: true };
+  }
+
+  async #beginScheduled(id: string): Promise<void> {
+    const found = await findCampaign(this.#db, id);
+    const outcome =
+      found === undefined
+        ? refuse('the campaign is gone')
+        : await this.#begin(definitionOf(found.row, found.firmware));
     if (!outcome.ok) {
       const change = { status: 'cancelled', statusReason: outcome.problem, finishedAt: new Date() } as const;
-      await writeCampaign(this.env, this.#db, definition.id, change);
+      await writeCampaign(this.env, this.#db, id, change);
     }
     this.ctx.storage.kv.delete('scheduled');
   }
 
   async #tick(): Promise<void> {
-    const state = this.#state;
-    if (state === undefined) return;
+    const book = this.#book;
+    if (book === undefined) return;
+    const { state, definition } = book;
     const now = Date.now();
-    for (const member of this.#members.open()) {
-      this.#move(state, member, afterTime(member, state.definition.policy, now), now);
+    const due = this.#members
+      .due(now, 4 * BATCH)
+      .map((member) => book.move(member, afterTime(member, definition.policy, now), now));
+    if (state.status === 'active') {
+      this.#endInTime(book, now);
+      await this.#sometimes(book, now);
+      passGates(book, now);
     }
-    if (state.status === 'active') this.#passGates(state, now);
-    this.#keep(state);
-    if (state.status === 'active') await this.#offerNext(state, now);
-    await this.#takeBack(state);
-    await this.#write();
-    this.#watchers.tell(() => this.#snapshot(state));
+    book.keep();
+    if (state.status === 'active') await offerNext(this.env, book, this.#pace, due, now);
+    await this.#takeBack(book);
+    await this.#write(book);
+    this.#watchers.tell(() => snapshotOf(book));
   }
 
-  /** Judges the open stage, and the next one when it passes. */
-  #passGates(state: CampaignState, now: number): void {
-    const { policy } = state.definition;
-    for (const stage of policy.stages.slice(state.stage)) {
-      const counts = state.counts[state.stage] ?? emptyCounts();
-      const verdict = judge({
-        stage,
-        policy,
-        counts,
-        accepted_failures: state.accepted_failures,
-        open_ms: now - state.stage_opened_at,
-      });
-      state.reason = verdict.kind === 'pass' ? null : verdict.reason;
-      if (verdict.kind === 'wait') return;
-      if (verdict.kind === 'stop') {
-        this.#stop(state, verdict.reason, now);
-        return;
-      }
-      if (state.stage === policy.stages.length - 1) {
-        this.#finish(state, now);
-        return;
-      }
-      state.stage += 1;
-      state.stage_opened_at = now;
-      state.accepted_failures = 0;
-      state.unwritten = true;
+  /** What is too much for every tick. */
+  async #sometimes(book: Book, now: number): Promise<void> {
+    if (now - this.#silenceAt >= SILENCE_MS) {
+      this.#silenceAt = now;
+      await watchSilence(this.env, book);
+    }
+    const every = book.size < LARGE ? JOIN_MS : JOIN_LARGE_MS;
+    if (book.definition.target.dynamic === true && now - this.#joinAt >= every) {
+      this.#joinAt = now;
+      await joinLate(this.env, this.#db, book, now);
     }
   }
 
-  /** The gate has stopped the campaign: it pauses, or ends and takes back who completed it. */
-  #stop(state: CampaignState, reason: string, now: number): void {
-    if (state.definition.policy.on_failure === 'pause') {
-      this.#enter('paused', reason);
-      return;
-    }
-    state.finished_at = now;
-    state.take_back_after = 0;
-    this.#enter('rolled_back', reason);
-    this.#skipWaiting('rolled_back', 'the campaign was rolled back');
+  /** The policy's `end_at` has passed: nobody else starts. */
+  #endInTime(book: Book, now: number): void {
+    const { end_at } = book.definition.policy;
+    if (end_at == null || now < new Date(end_at).getTime()) return;
+    book.skipWaiting('ended', `the campaign ended at ${end_at}`, now);
+    book.state.stage = book.definition.policy.stages.length - 1;
   }
 
   /** Takes back who has completed by now, and at the end whoever completed after that. */
-  async #takeBack(state: CampaignState): Promise<void> {
+  async #takeBack(book: Book): Promise<void> {
+    const { state } = book;
     const after = state.take_back_after;
-    if (after === null || (after > 0 && this.#inFlight(state) > 0)) return;
-    await this.env.BROKER_LINK.getByName('main').withdraw(state.definition.id);
+    if (after === null || (after > 0 && book.inFlight > 0)) return;
+    await this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id);
     const now = Date.now();
     const completed = this.#members.completedAfter(after);
-    state.take_back_after = this.#inFlight(state) > 0 ? now : null;
-    this.#keep(state);
-    const problems = await takeBack(this.env, this.#db, state.definition, completed);
-    if (problems.length > 0) this.#enter(state.status, [state.reason, ...problems].join('; '));
+    state.take_back_after = book.inFlight > 0 ? now : null;
+    book.keep();
+    const problems = await takeBack(this.env, this.#db, book.definition, completed);
+    if (problems.length > 0) book.enter(state.status, [state.reason, ...problems].join('; '));
   }
 
-  /** The last stage has passed: it is over when every member has ended. */
-  #finish(state: CampaignState, now: number): void {
-    const left = state.counts.reduce((sum, counts) => sum + unfinished(counts), 0);
-    if (left > 0) {
-      state.reason = `every stage has passed; ${left} ${left === 1 ? 'device' : 'devices'} still to end`;
-      return;
-    }
-    state.finished_at = now;
-    this.#enter('completed', null);
+  async #goOn(book: Book): Promise<Outcome> {
+    book.enter('active', null);
+    await this.#writeCampaign(book);
+    await this.#tickSoon(0);
+    return { ok: true };
   }
 
-  /**
-   * Offers the update to as many members as pace and concurrency allow. They are marked first: a crash before
-   * the commands are queued leaves offers nobody got, which run out and are made again.
-   */
-  async #offerNext(state: CampaignState, now: number): Promise<void> {
-    const { policy } = state.definition;
-    const room = Math.min(BATCH, policy.max_concurrent - this.#inFlight(state));
-    if (room <= 0) return;
-    const due = this.#members.open().filter((m) => m.stage <= state.stage && isDue(m, now));
-    const candidates = [...due, ...this.#members.untouched(state.cursor, state.stage, room)].slice(0, room);
-    const chosen = candidates.slice(0, this.#pace.take(now, policy.rate_per_minute, candidates.length));
-    const furthest = chosen.findLast((member) => member.attempt === 0);
-    if (furthest !== undefined) {
-      state.cursor = { h: hash32(furthest.serial_no), serial_no: furthest.serial_no };
-    }
-    const offered = chosen.map((member) => this.#move(state, member, offer(member, now), now));
-    this.#keep(state);
-    const made = await offerCommands(this.env, state.definition, offered);
-    await this.env.BROKER_LINK.getByName('main').enqueue(
-      made.map(({ member, command, expires_at }) => ({
-        serial_no: member.serial_no,
-        topic: commandTopic(member.serial_no),
-        payload: JSON.stringify(command),
-        campaign_id: state.definition.id,
-        expires_at,
-      })),
-    );
-  }
-
-  /** Applies a change to a member and to the counters, which always move together. */
-  #move(state: CampaignState, member: Member, change: Change, now: number): Member {
-    if (change === undefined) return member;
-    const next = this.#members.save(member, change, now);
-    const counts = state.counts[member.stage];
-    if (counts !== undefined) {
-      counts[member.state] -= 1;
-      counts[next.state] += 1;
-    }
-    if (isFailure(next.state) && !isFailure(member.state)) {
-      const error = next.error ?? next.state;
-      state.errors[error] = (state.errors[error] ?? 0) + 1;
-    }
-    if (isFinal(next.state)) this.#progress.delete(member.serial_no);
-    return next;
-  }
-
-  #inFlight(state: CampaignState): number {
-    return state.counts.reduce((sum, counts) => sum + inFlight(counts), 0);
-  }
-
-  #enter(status: CampaignState['status'], reason: string | null): void {
-    if (this.#state === undefined) return;
-    if (status === 'cancelled') this.#state.finished_at = Date.now();
-    Object.assign(this.#state, { status, reason, unwritten: true });
-    this.#keep(this.#state);
-  }
-
-  #keep(state: CampaignState): void {
-    this.#state = state;
-    this.ctx.storage.kv.put('state', state);
-  }
-
-  async #changed(state: CampaignState): Promise<void> {
-    this.#keep(state);
-    this.#watchers.tell(() => this.#snapshot(state));
+  async #changed(book: Book): Promise<Outcome> {
+    book.keep();
+    this.#watchers.tell(() => snapshotOf(book));
     await this.#tickSoon(TICK_MS);
+    return { ok: true };
   }
 
   /** After this no command that was not sent yet leaves any more. */
-  async #holdBack(): Promise<void> {
+  async #holdBack(book: Book): Promise<void> {
     // A tick that fails is reported by its alarm.
     await this.#ticking.catch(() => undefined);
-    const id = this.#state?.definition.id;
-    if (id !== undefined) await this.env.BROKER_LINK.getByName('main').withdraw(id);
-    await this.#writeCampaign();
+    await this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id);
+    await this.#writeCampaign(book);
     await this.#tickSoon(0);
   }
 
-  #skipWaiting(error: string, detail: string): void {
-    const state = this.#state;
-    if (state === undefined) return;
-    const now = Date.now();
-    const skipped = { state: 'skipped' as UpdateState, error, detail };
-    for (let left = this.#members.waiting(BATCH); left.length > 0; left = this.#members.waiting(BATCH)) {
-      for (const member of left)
-        this.#move(state, member, { ...skipped, finished_at: now, next_at: null }, now);
-    }
-    this.#keep(state);
-  }
-
-  /** Brings the ledger up to date. Where that fails, the alarm tries again. */
-  async #write(): Promise<void> {
-    const state = this.#state;
-    if (state === undefined) return;
-    const wrote = await writeUnwritten(this.env, this.#db, this.#members, state);
-    if (wrote || state.unwritten) await this.#writeCampaign();
-    if (state.finished_at !== null && this.#inFlight(state) === 0) {
-      await unwatchFleet(this.env, state.definition.id);
+  /** Brings the ledger up to date, then the shards. Where that fails, the alarm tries again. */
+  async #write(book: Book): Promise<void> {
+    const wrote = await writeUnwritten(this.env, this.#db, this.#members, book.state);
+    if (wrote || book.state.unwritten) await this.#writeCampaign(book);
+    if (book.state.finished_at !== null && book.inFlight === 0) {
+      await releaseAll(this.env, book.definition.id);
     }
   }
 
-  async #writeCampaign(): Promise<void> {
-    const state = this.#state;
-    if (state === undefined) return;
+  async #writeCampaign(book: Book): Promise<void> {
     try {
-      await writeState(this.env, this.#db, state);
+      await writeState(this.env, this.#db, book.state);
     } finally {
-      this.#keep(state);
+      book.keep();
     }
   }
 
   /** While it is active, or anything is under way or unwritten, the clock runs. */
   async #tickSoon(ms: number): Promise<void> {
-    const state = this.#state;
-    if (state === undefined) return;
+    const book = this.#book;
+    if (book === undefined) return;
     const busy =
-      state.status === 'active' ||
-      state.unwritten ||
-      state.take_back_after !== null ||
-      this.#inFlight(state) > 0 ||
+      book.state.status === 'active' ||
+      book.state.unwritten ||
+      book.state.take_back_after !== null ||
+      book.inFlight > 0 ||
       this.#members.unwritten(1).length > 0;
     if (!busy) return;
     const set = await this.ctx.storage.getAlarm();
@@ -440,15 +409,8 @@ export class Campaign extends DurableObject<Env> {
     if (set === null || set > at) await this.ctx.storage.setAlarm(at);
   }
 
-  #snapshot(state: CampaignState): Snapshot {
-    return snapshotOf(state, this.#members, this.#progress);
-  }
-
   #cannot(verb: string, needed: string): string {
-    const status = this.#state?.status ?? 'not started';
+    const status = this.#book?.state.status ?? 'not started';
     return `only a campaign that is ${needed} can be told to ${verb}; this one is ${status}`;
   }
 }
-
-const refuse = (problem: string): Outcome => ({ ok: false, problem });
-const isFailure = (state: UpdateState): boolean => state === 'failed' || state === 'rollback';

@@ -1,47 +1,64 @@
 /** What a campaign object is told when it starts, and what it keeps of itself. */
-import type { CampaignPolicy, CampaignStatus, CampaignTarget } from '../../protocol/api.ts';
+import {
+  type CampaignPolicy,
+  type CampaignStatus,
+  type CampaignTarget,
+  campaignPolicy,
+} from '../../protocol/api.ts';
 import type { CampaignRow } from '../../store/campaigns.ts';
 import type { FirmwareRow } from '../../store/firmware.ts';
 import type { Cursor } from './members.ts';
-import type { Counts } from './stages.ts';
+import type { Counts, Failures } from './stages.ts';
+
+/** A firmware as a campaign brings it. */
+export interface Artifact {
+  id: string;
+  kind: 'firmware' | 'app';
+  /** Of an app; campaigns begun before apps had names have none. */
+  name?: string | null;
+  model: string;
+  version: string;
+  sha256: string;
+  size_bytes: number;
+  min_version: string | null;
+}
 
 export interface Definition {
   id: string;
   name: string;
   target: CampaignTarget;
   policy: CampaignPolicy;
-  firmware: {
-    id: string;
-    kind: 'firmware' | 'app';
-    /** Of an app. */
-    name: string | null;
-    model: string;
-    version: string;
-    sha256: string;
-    size_bytes: number;
-    min_version: string | null;
-  };
+  firmware: Artifact;
+  /** Older releases a device may need on its way, when it is too old for the firmware itself. */
+  steps: Artifact[];
 }
 
-/** What the ledger's rows say of a campaign, as its object is told. */
-export function definitionOf(row: CampaignRow, firmware: FirmwareRow): Definition {
+/** What the ledger's rows say of a campaign, as its object is told. `steps` are other releases for the same model. */
+export function definitionOf(
+  row: CampaignRow,
+  firmware: FirmwareRow,
+  steps: readonly FirmwareRow[] = [],
+): Definition {
   return {
     id: row.id,
     name: row.name,
     target: row.target,
-    policy: row.policy,
-    firmware: {
-      id: firmware.id,
-      kind: firmware.kind,
-      name: firmware.name,
-      model: firmware.model,
-      version: firmware.version,
-      sha256: firmware.sha256,
-      size_bytes: firmware.sizeBytes,
-      min_version: firmware.minVersion,
-    },
+    policy: campaignPolicy.parse(row.policy),
+    firmware: artifactOf(firmware),
+    steps: steps.map(artifactOf),
   };
 }
+
+export const artifactOf = (row: FirmwareRow): Artifact => ({
+  id: row.id,
+  kind: row.kind,
+  name: row.name,
+  model: row.model,
+  version: row.version,
+  sha256: row.sha256,
+  size_bytes: row.sizeBytes,
+  min_version: row.minVersion,
+});
 
 /** The campaign as it stands. Times are Unix milliseconds. */
 export interface CampaignState {
@@ -51,11 +68,19 @@ export interface CampaignState {
   /** The open stage. */
   stage: number;
   stage_opened_at: number;
-  /** Failures in the open stage an operator has accepted. */
+  /** An operator has let the stage after the open one begin, whatever the gate says. */
+  released: boolean;
+  /** Weighted failures in the open stage an operator has accepted. */
   accepted_failures: number;
+  /** Completed members of the open stage that are silent beyond what is usual. */
+  silent: number;
+  /** An operator has accepted the silence in the open stage. */
+  silence_accepted: boolean;
   cursor: Cursor;
   /** By stage. */
   counts: Counts[];
+  /** By stage. */
+  failures: Failures[];
   /** By error code. */
   errors: Record<string, number>;
   started_at: number;

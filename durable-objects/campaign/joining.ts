@@ -1,54 +1,96 @@
 /** Who takes part in a campaign, and who has what it brings. Pure. */
+import { isTimeZone } from '../../protocol/campaign-policy.ts';
 import { compareVersions, sameVersion } from '../../protocol/version.ts';
+import type { TargetDevice } from '../../store/campaign-targets.ts';
 import type { Heard } from '../fleet-shard/messages.ts';
-import type { Definition } from './definition.ts';
+import type { Artifact, Definition } from './definition.ts';
 import type { NewMember } from './members.ts';
 
-/** Whether a device that was heard runs what the campaign brings. */
-export function hasVersion({ firmware }: Definition, heard: Omit<Heard, 'serial_no'>): boolean {
-  return versionsOf(firmware, heard).some((version) => sameVersion(version, firmware.version));
+/** What a device shows of itself. */
+type Shown = Pick<Heard, 'current_firmware' | 'apps'>;
+
+/** Whether a device that was heard runs this. */
+export function hasVersion(firmware: Artifact, shown: Shown): boolean {
+  return versionsOf(firmware, shown).some((version) => sameVersion(version, firmware.version));
 }
 
-/** The versions a device shows of what the campaign is about: of its firmware, of one app, of any. */
-function versionsOf({ kind, name }: Definition['firmware'], shown: Omit<Heard, 'serial_no'>): string[] {
+/** The versions a device shows of this: of its firmware, of one app, of any. */
+function versionsOf({ kind, name }: Artifact, shown: Shown): string[] {
   if (kind === 'firmware') return [shown.current_firmware];
-  // Campaigns begun before apps had names have none.
   if (name == null) return Object.values(shown.apps);
   return Object.hasOwn(shown.apps, name) ? [shown.apps[name] ?? ''] : [];
 }
 
+/**
+ * What a device that runs `version` gets next: the campaign's firmware, or where it is too old for that, the newest
+ * release on the way that takes it. `undefined` where there is no way.
+ */
+export function nextStep({ firmware, steps }: Definition, version: string | null): Artifact | undefined {
+  // An app needs a firmware, which was looked at when the device joined; `version` is of the app.
+  if (firmware.kind === 'app' || takes(firmware, version)) return firmware;
+  if (version === null) return undefined;
+  return steps
+    .filter(
+      (step) =>
+        step.kind === firmware.kind &&
+        compareVersions(step.version, version) > 0 &&
+        compareVersions(step.version, firmware.version) < 0 &&
+        takes(step, version),
+    )
+    .sort((a, b) => compareVersions(b.version, a.version))
+    .at(0);
+}
+
+/** Whether there is a way from `version` to the campaign's firmware. */
+function arrives(definition: Definition, version: string | null): boolean {
+  if (definition.firmware.kind === 'app') return takes(definition.firmware, version);
+  let at = version;
+  for (;;) {
+    const next = nextStep(definition, at);
+    if (next === undefined) return false;
+    if (next === definition.firmware) return true;
+    at = next.version;
+  }
+}
+
+const takes = ({ min_version }: Artifact, version: string | null): boolean =>
+  min_version === null || (version !== null && compareVersions(version, min_version) >= 0);
+
 /** The device as a member of the campaign, or as one that takes no part, with the reason. */
-export function newMember(
-  definition: Definition,
-  device: {
-    id: string;
-    serial_no: string;
-    current_firmware: string | null;
-    apps: Record<string, string> | null;
-  },
-): NewMember {
-  const { firmware } = definition;
-  const { current_firmware: running } = device;
-  const shown = { current_firmware: running ?? '', apps: device.apps ?? {} };
-  const has = hasVersion(definition, shown);
-  const tooOld =
-    firmware.min_version !== null && (running === null || compareVersions(running, firmware.min_version) < 0);
+export function newMember(definition: Definition, device: TargetDevice): NewMember {
   return {
     serial_no: device.serial_no,
     device_id: device.id,
-    from_version: firmware.kind === 'firmware' ? running : oneVersion(firmware, shown),
-    skip: has
-      ? { error: 'has_version', detail: 'the device has this version already' }
-      : tooOld
-        ? {
-            error: 'below_min_version',
-            detail: `needs at least ${firmware.min_version}, has ${running ?? 'nothing known'}`,
-          }
-        : null,
+    from_version: fromVersion(definition.firmware, device),
+    gateway: device.gateway,
+    zone: device.time_zone !== null && isTimeZone(device.time_zone) ? device.time_zone : null,
+    group: device.group,
+    skip: whyNot(definition, device),
   };
 }
 
-/** The version of an app that is there now; null where it is not, or cannot be told. */
-function oneVersion(firmware: Definition['firmware'], shown: Omit<Heard, 'serial_no'>): string | null {
-  return firmware.name == null ? null : (versionsOf(firmware, shown)[0] ?? null);
+/** What it has now of what the campaign brings; null where that cannot be told. */
+function fromVersion(firmware: Artifact, device: TargetDevice): string | null {
+  if (firmware.kind === 'firmware') return device.current_firmware;
+  return firmware.name == null ? null : (versionsOf(firmware, shownBy(device))[0] ?? null);
+}
+
+const shownBy = ({ current_firmware, apps }: TargetDevice): Shown => ({
+  current_firmware: current_firmware ?? '',
+  apps: apps ?? {},
+});
+
+function whyNot(definition: Definition, device: TargetDevice): NewMember['skip'] {
+  const { firmware } = definition;
+  const { current_firmware: from } = device;
+  if (device.revoked) return { error: 'revoked', detail: 'its certificate is revoked' };
+  if (!device.approved) return { error: 'not_approved', detail: 'it waits for approval' };
+  if (hasVersion(firmware, shownBy(device))) {
+    return { error: 'has_version', detail: 'the device has this version already' };
+  }
+  if (!arrives(definition, from)) {
+    const needs = `needs at least ${firmware.min_version}, has ${from ?? 'nothing known'}`;
+    return { error: 'below_min_version', detail: `${needs}, and no release leads there` };
+  }
+  return null;
 }

@@ -5,13 +5,17 @@ import type { Database } from '../../store/connection.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
 import type { CampaignState } from './definition.ts';
+import { release } from './fleet.ts';
 import { isFinal } from './member.ts';
 import type { Members } from './members.ts';
 import { metricsOf } from './metrics.ts';
 
 const BATCH = 1000;
 
-/** Writes every member the ledger does not know in its newest state; answers whether there were any. */
+/**
+ * Writes every member the ledger does not know in its newest state, and lets go of those that have ended; answers
+ * whether there were any.
+ */
 export async function writeUnwritten(
   env: Env,
   db: Database,
@@ -35,6 +39,8 @@ export async function writeUnwritten(
       env,
       left.map(({ serial_no }) => cacheKey.device(serial_no)),
     );
+    const ended = left.filter((m) => isFinal(m.state)).map(({ serial_no }) => serial_no);
+    if (ended.length > 0) await release(env, id, ended);
     members.markWritten(left);
     wrote = true;
   }

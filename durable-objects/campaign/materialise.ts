@@ -3,8 +3,7 @@ import { targetDevices } from '../../store/campaign-targets.ts';
 import type { Database } from '../../store/connection.ts';
 import type { CampaignState, Definition } from './definition.ts';
 import { newMember } from './joining.ts';
-import type { Members } from './members.ts';
-import { stageEnds } from './stages.ts';
+import { type Members, noFailures } from './members.ts';
 
 /** Fills the members' tables anew; `undefined` where no device needs the firmware. */
 export async function materialise(
@@ -21,18 +20,23 @@ export async function materialise(
     );
   }
   const { stages } = definition.policy;
-  const eligible = members.count(1)[0]?.pending ?? 0;
-  if (eligible === 0) return undefined;
-  members.deal(stageEnds(eligible, stages));
+  const { percentage, dynamic } = definition.target;
+  if (members.eligible === 0 && dynamic !== true) return undefined;
+  if (percentage !== undefined) members.sample(percentage);
+  members.deal(stages);
   return {
     definition,
     status: 'active',
     reason: null,
     stage: 0,
     stage_opened_at: now,
+    released: false,
     accepted_failures: 0,
+    silent: 0,
+    silence_accepted: false,
     cursor: { h: -1, serial_no: '' },
     counts: members.count(stages.length),
+    failures: stages.map(noFailures),
     errors: {},
     started_at: now,
     finished_at: null,

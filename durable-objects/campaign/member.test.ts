@@ -22,6 +22,10 @@ const fresh: Member = {
   state: 'pending',
   attempt: 0,
   from_version: 'v1',
+  version: 'v1',
+  gateway: null,
+  zone: null,
+  failure: null,
   error: null,
   detail: null,
   offered_at: null,
@@ -29,6 +33,7 @@ const fresh: Member = {
   finished_at: null,
   updated_at: T0,
   next_at: null,
+  wake_at: null,
   revision: 1,
 };
 const apply = (member: Member, change: Change): Member => ({ ...member, ...change });

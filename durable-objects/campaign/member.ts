@@ -1,5 +1,5 @@
 /** One device's update: what a report, a heartbeat or the clock makes of it. Pure. */
-import type { CampaignPolicy, UpdateState } from '../../protocol/api.ts';
+import type { CampaignPolicy, FailureClass, UpdateState } from '../../protocol/api.ts';
 import type { UpdateReport } from '../../protocol/messages.ts';
 
 /** A member of a campaign. Times are Unix milliseconds. */
@@ -11,6 +11,13 @@ export interface Member {
   /** How many times the update was begun with; 0 before the first offer. */
   attempt: number;
   from_version: string | null;
+  /** What it runs, as far as the campaign has heard. */
+  version: string | null;
+  /** What it is reached through, and its own time zone (IANA); null where nobody has said. */
+  gateway: string | null;
+  zone: string | null;
+  /** How it failed, where it did. */
+  failure: FailureClass | null;
   error: string | null;
   detail: string | null;
   /** When this attempt was first offered. */
@@ -20,12 +27,16 @@ export interface Member {
   updated_at: number;
   /** When to look at it again: an offer nobody answered, a retry that is due. Null: when the device is heard. */
   next_at: number | null;
+  /** When the clock must look at it; see {@link wakeAt}. */
+  wake_at: number | null;
   /** Counts the changes of this member. */
   revision: number;
 }
 
 /** What to change of a member; `undefined` where nothing follows. */
-export type Change = Partial<Omit<Member, 'serial_no' | 'device_id' | 'stage' | 'revision'>> | undefined;
+export type Change =
+  | Partial<Omit<Member, 'serial_no' | 'device_id' | 'stage' | 'revision' | 'wake_at'>>
+  | undefined;
 
 /** How long an offer may go unanswered before it costs no concurrency any more. */
 export const OFFER_PATIENCE_MS = 30_000;
@@ -80,16 +91,29 @@ export function afterReport(
       if (RANK[report.status] <= RANK[member.state]) return undefined;
       return { state: report.status, started_at: member.started_at ?? now, next_at: null };
     case 'completed':
+      // What is only downloaded never shows in a heartbeat.
+      if (policy.kind === 'download_only') return completed(member, now);
       // The device's word alone does not complete it: its next heartbeat must show the version.
       if (member.state === 'rebooting') return undefined;
       return { state: 'rebooting', started_at: member.started_at ?? now, next_at: null };
     case 'failed':
-      return afterFailure(member, { error: said.error ?? 'failed', detail: said.detail }, policy, now);
+      return afterFailure(
+        member,
+        { error: said.error ?? 'failed', detail: said.detail, failure: 'failed' },
+        policy,
+        now,
+      );
     case 'rollback':
-      return { ...ended(now), state: 'rollback', ...said, error: said.error ?? 'rollback' };
+      return {
+        ...ended(now),
+        state: 'rollback',
+        failure: 'rollback',
+        ...said,
+        error: said.error ?? 'rollback',
+      };
     case 'rejected':
     case 'deferred':
-      return { state: 'pending', ...said, next_at: now + RETRY_MS };
+      return { state: 'pending', ...said, error: said.error ?? report.status, next_at: now + RETRY_MS };
   }
 }
 
@@ -97,20 +121,14 @@ export function afterReport(
 export function afterHeartbeat(member: Member, hasVersion: boolean, now: number): Change {
   if (isFinal(member.state)) return undefined;
   if (hasVersion) {
-    return member.attempt === 0
+    return member.attempt === 0 && member.started_at === null
       ? {
           ...ended(now),
           state: 'skipped',
           error: 'has_version',
           detail: 'the device has this version already',
         }
-      : {
-          ...ended(now),
-          state: 'completed',
-          started_at: member.started_at ?? now,
-          error: null,
-          detail: null,
-        };
+      : completed(member, now);
   }
   if (member.state === 'offered' && now - member.updated_at >= OFFER_LOST_MS)
     return { state: 'pending', next_at: now };
@@ -124,13 +142,14 @@ export function afterTime(member: Member, policy: CampaignPolicy, now: number): 
   const timedOut = now >= (member.offered_at ?? now) + policy.update_timeout_s * 1000;
   if (timedOut && isStarted(member.state)) {
     const detail = `no end within ${policy.update_timeout_s} s; last heard of as ${member.state}`;
-    return afterFailure(member, { error: 'timeout', detail }, policy, now);
+    return afterFailure(member, { error: 'timeout', detail, failure: 'timeout' }, policy, now);
   }
   if (timedOut && member.offered_at !== null) {
     const detail = `the device did not take the offer within ${policy.update_timeout_s} s`;
     return {
       ...ended(now),
       state: 'failed',
+      failure: member.error === null ? 'timeout' : 'rejected',
       error: member.error ?? 'no_answer',
       detail: member.detail ?? detail,
     };
@@ -139,19 +158,73 @@ export function afterTime(member: Member, policy: CampaignPolicy, now: number): 
   return unanswered ? { state: 'pending', next_at: null } : undefined;
 }
 
+/** It has arrived at an intermediate version it needed first: what comes next is offered like the first. */
+export function afterStep(member: Member, version: string, now: number): Change {
+  if (isFinal(member.state)) return undefined;
+  return {
+    state: 'pending',
+    attempt: 0,
+    version,
+    started_at: member.started_at ?? now,
+    offered_at: null,
+    next_at: now,
+    error: null,
+    detail: `has arrived at ${version} on its way`,
+  };
+}
+
+/** Not now, for a reason that is no fault of the device: tried again at `until`. */
+export const postpone = (until: number, detail: string): Change => ({ next_at: until, detail });
+
+/** An operator gives a member that failed another attempt. */
+export const retry = (now: number): Change => ({
+  state: 'pending',
+  failure: null,
+  error: null,
+  detail: 'an operator gave it another attempt',
+  offered_at: null,
+  finished_at: null,
+  next_at: now,
+});
+
+/** It takes no part any more; `undefined` where its update is under way or over. */
+export function skip(member: Member, error: string, detail: string, now: number): Change {
+  if (isFinal(member.state) || isStarted(member.state)) return undefined;
+  return { ...ended(now), state: 'skipped', error, detail };
+}
+
+/** When the clock must look at a member again; null where only the device can move it. */
+export function wakeAt(member: Member, policy: CampaignPolicy): number | null {
+  if (isFinal(member.state)) return null;
+  const over =
+    member.attempt === 0 || member.offered_at === null
+      ? Number.POSITIVE_INFINITY
+      : member.offered_at + policy.update_timeout_s * 1000;
+  const at = Math.min(over, member.next_at ?? Number.POSITIVE_INFINITY);
+  return Number.isFinite(at) ? at : null;
+}
+
 /** Whether a member that waits for another try may have it now. */
 export const isDue = (member: Member, now: number): boolean =>
   member.state === 'pending' && member.next_at !== null && member.next_at <= now;
 
 function afterFailure(
   member: Member,
-  said: { error: string; detail: string | null },
+  said: { error: string; detail: string | null; failure: FailureClass },
   policy: CampaignPolicy,
   now: number,
 ): Change {
   if (member.attempt >= policy.max_attempts) return { ...ended(now), state: 'failed', ...said };
   const wait = RETRY_MS * 2 ** (member.attempt - 1);
-  return { state: 'pending', offered_at: null, next_at: now + wait, ...said };
+  return { ...said, state: 'pending', failure: null, offered_at: null, next_at: now + wait };
 }
+
+const completed = (member: Member, now: number): Change => ({
+  ...ended(now),
+  state: 'completed',
+  started_at: member.started_at ?? now,
+  error: null,
+  detail: null,
+});
 
 const ended = (now: number) => ({ finished_at: now, next_at: null });

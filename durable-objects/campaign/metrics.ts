@@ -4,14 +4,22 @@ import type { CampaignState } from './definition.ts';
 import { emptyCounts } from './members.ts';
 import { type Counts, successRate, total } from './stages.ts';
 
-export function metricsOf(state: CampaignState): CampaignMetrics {
+/** What the metrics are made of. */
+export type Measured = Pick<
+  CampaignState,
+  'definition' | 'status' | 'stage' | 'counts' | 'errors' | 'started_at'
+>;
+
+export function metricsOf(state: Measured): CampaignMetrics {
   const { policy } = state.definition;
   const counts = sum(state.counts);
   const stages = policy.stages.map((stage, index) => {
     const own = state.counts[index] ?? emptyCounts();
     return {
       name: stage.name,
-      percentage: stage.percentage,
+      percentage: stage.percentage ?? null,
+      ...(stage.count === undefined ? {} : { count: stage.count }),
+      ...(stage.group === undefined ? {} : { group: stage.group }),
       state: stageState(state, index),
       target: total(own),
       counts: own,
@@ -31,7 +39,7 @@ export function metricsOf(state: CampaignState): CampaignMetrics {
   };
 }
 
-function stageState(state: CampaignState, index: number): CampaignMetrics['stage']['state'] {
+function stageState(state: Measured, index: number): CampaignMetrics['stage']['state'] {
   if (index < state.stage || (state.status === 'completed' && index === state.stage)) return 'passed';
   if (index > state.stage) return 'waiting';
   return state.status === 'active' ? 'running' : 'stopped';

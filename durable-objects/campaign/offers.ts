@@ -1,10 +1,11 @@
 /** The command that offers a device its update. */
 import { signDownload } from '../../protocol/download-link.ts';
-import type { OtaUpdate } from '../../protocol/messages.ts';
+import { type OtaUpdate, UNNAMED_APP } from '../../protocol/messages.ts';
 import { targetPath } from '../../protocol/target-path.ts';
 import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
-import type { Definition } from './definition.ts';
+import type { Artifact, Definition } from './definition.ts';
+import { nextStep } from './joining.ts';
 import type { Member } from './member.ts';
 
 /**
@@ -19,11 +20,13 @@ export async function offerCommands(
   if (members.length === 0) return [];
   const { download_link_s } = await readSettings(env);
   const expires = Math.floor(Date.now() / 1000) + download_link_s;
-  const { firmware } = definition;
-  // Campaigns begun before apps had names have none.
-  const named = { ...firmware, name: firmware.name ?? null };
+  const offers = members.flatMap((member) => {
+    const firmware = nextStep(definition, member.version);
+    return firmware === undefined ? [] : [{ member, firmware }];
+  });
   return Promise.all(
-    members.map(async (member) => {
+    offers.map(async ({ member, firmware }) => {
+      const named = { ...firmware, name: firmware.name ?? null };
       const path = await signDownload(env.DOWNLOAD_KEYS, {
         sha256: firmware.sha256,
         filename: targetPath(named).replaceAll('/', '-'),
@@ -32,18 +35,23 @@ export async function offerCommands(
       });
       const command: OtaUpdate = {
         command: 'ota_update',
-        command_id: `${definition.id}.${member.attempt}`,
+        command_id: commandId(definition, firmware, member),
         campaign_id: definition.id,
         version: firmware.version,
         url: env.PUBLIC_URL + path,
         checksum: `sha256:${firmware.sha256}`,
         size_bytes: firmware.size_bytes,
-        ...(firmware.kind === 'app' ? { kind: 'app' as const } : {}),
-        ...(named.name === null ? {} : { name: named.name }),
+        ...(firmware.kind === 'app' ? { app: named.name ?? UNNAMED_APP } : {}),
         target: targetPath(named),
         metadata_url: `${env.PUBLIC_URL}/tuf/`,
+        ...(definition.policy.kind === 'forced' ? {} : { kind: definition.policy.kind }),
       };
       return { member, command, expires_at: expires * 1000 };
     }),
   );
+}
+
+/** The same for every command of one attempt at one release. */
+function commandId({ id, firmware, steps }: Definition, artifact: Artifact, { attempt }: Member): string {
+  return artifact === firmware ? `${id}.${attempt}` : `${id}.${attempt}.${steps.indexOf(artifact)}`;
 }

@@ -1,4 +1,15 @@
 /** How many updates may begin now. Pure but for the bucket's level. */
+import type { CampaignPolicy } from '../../protocol/api.ts';
+
+/** The rate a campaign has reached: with a ramp it grows with every so many completed updates. */
+export function rateNow(
+  { rate_per_minute, ramp }: Pick<CampaignPolicy, 'rate_per_minute' | 'ramp'>,
+  completed: number,
+): number {
+  if (ramp === undefined || ramp === null) return rate_per_minute;
+  const grown = ramp.base_rate_per_minute * ramp.increment_factor ** Math.floor(completed / ramp.successes);
+  return Math.min(rate_per_minute, grown);
+}
 
 /**
  * A token bucket: `rate_per_minute` evenly over the minute, with room for one second's worth (at least one). It

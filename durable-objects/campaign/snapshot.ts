@@ -1,8 +1,8 @@
 /** How a campaign stands, for whoever watches it. */
 import type { CampaignMetrics, DeviceUpdate } from '../../protocol/api.ts';
-import type { CampaignState, Definition } from './definition.ts';
+import type { Book } from './book.ts';
+import type { CampaignState } from './definition.ts';
 import { isStarted, type Member } from './member.ts';
-import type { Members } from './members.ts';
 import { metricsOf } from './metrics.ts';
 
 const LATEST = 50;
@@ -17,22 +17,23 @@ export interface Snapshot {
   latest: DeviceUpdate[];
 }
 
-/** Percentages of downloads by serial number; only in memory. */
-export type ProgressBySerial = ReadonlyMap<string, number>;
-
-export function snapshotOf(state: CampaignState, members: Members, progress: ProgressBySerial): Snapshot {
+export function snapshotOf(book: Book): Snapshot {
+  const { state, members } = book;
   return {
     status: state.status,
     reason: state.reason,
     metrics: metricsOf(state),
     started_at: state.started_at,
     finished_at: state.finished_at,
-    latest: members.latest(LATEST).map((member) => updateOf(state.definition, member, progress)),
+    latest: members.latest(LATEST).map((member) => updateOf(book, member)),
   };
 }
 
 /** A member as the API shows it. */
-export function updateOf(definition: Definition, m: Member, progress: ProgressBySerial): DeviceUpdate {
+export function updateOf(
+  { definition, progress }: Pick<Book, 'definition' | 'progress'>,
+  m: Member,
+): DeviceUpdate {
   const time = (at: number | null) => (at === null ? null : new Date(at).toISOString());
   return {
     campaign_id: definition.id,

@@ -46,6 +46,8 @@ async function takeBackTo(
     rate_per_minute,
     update_timeout_s,
     max_attempts,
+    silence_gate: false,
+    priority: 1000,
   });
   const target = { serial_nos: members.map((member) => member.serial_no) };
   const name = `${failed.name.slice(0, 90)}: back to ${version}`;

@@ -27,7 +27,7 @@ import { Presences } from './presences.ts';
 import { Turns } from './turns.ts';
 import { UsedTokens } from './used-tokens.ts';
 import { Watchers } from './watchers.ts';
-import { Watches } from './watches.ts';
+import { type Contender, type Refused, Watches } from './watches.ts';
 
 /** Rows of a bulk statement for the ledger's coarse `last_seen`. */
 const COARSE_ROWS = 500;
@@ -118,11 +118,16 @@ export class FleetShard extends DurableObject<Env> {
   }
 
   /** From now on the campaign hears of these devices' heartbeats. */
-  async watch(campaignId: string, serialNos: string[]): Promise<void> {
-    this.#watches.add(campaignId, serialNos);
+  async watch(campaign: Contender, serialNos: string[]): Promise<void> {
+    this.#watches.add(campaign, serialNos);
   }
 
-  /** The campaign has heard enough of these devices, or of all of them. */
+  /** Reserves devices for a campaign's update: at most one at a time has each. Answers those it may not have now. */
+  async claim(campaignId: string, serialNos: string[]): Promise<Record<string, Refused>> {
+    return this.#watches.claim(campaignId, serialNos);
+  }
+
+  /** The campaign is done with these devices, or with all it had. */
   async unwatch(campaignId: string, serialNos?: string[]): Promise<void> {
     this.#watches.remove(campaignId, serialNos);
   }

@@ -1,16 +1,49 @@
-/** Which campaigns want to hear of which devices: in SQLite, and in memory for the way of every heartbeat. */
+/**
+ * Which campaigns want to hear of which devices, and which of them may update a device now: in SQLite, and in memory
+ * for the way of every heartbeat.
+ */
+
+/** A campaign as the shards rank it. */
+export interface Contender {
+  id: string;
+  name: string;
+  priority: number;
+  /** Unix milliseconds; of equal priorities the newer goes first. */
+  started_at: number;
+  /** What it replaces on a device: campaigns for the same thing contend. */
+  replaces: string;
+}
+
+/** Why a campaign may not update a device now. */
+export interface Refused {
+  by: string;
+  /** The other one is newer and takes its place; otherwise it is only its turn. */
+  superseded: boolean;
+}
+
+interface CampaignRow extends Record<string, SqlStorageValue> {
+  id: string;
+  name: string;
+  priority: number;
+  started_at: number;
+  replaces: string;
+}
 
 export class Watches {
   readonly #sql: SqlStorage;
   readonly #byDevice = new Map<string, Set<string>>();
+  readonly #campaigns = new Map<string, Contender>();
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
-    sql.exec(`CREATE TABLE IF NOT EXISTS watches
-      (campaign_id TEXT, serial_no TEXT, PRIMARY KEY (campaign_id, serial_no)) WITHOUT ROWID`);
-    for (const row of sql.exec<{ campaign_id: string; serial_no: string }>(
-      'SELECT campaign_id, serial_no FROM watches',
-    )) {
+    sql.exec(`
+      CREATE TABLE IF NOT EXISTS watching (campaign_id TEXT, serial_no TEXT, PRIMARY KEY (campaign_id, serial_no))
+        WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS contenders (id TEXT PRIMARY KEY, name TEXT, priority INTEGER, started_at INTEGER,
+        replaces TEXT) WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS claims (serial_no TEXT PRIMARY KEY, campaign_id TEXT) WITHOUT ROWID;`);
+    for (const row of sql.exec<CampaignRow>('SELECT * FROM contenders')) this.#campaigns.set(row.id, row);
+    for (const row of sql.exec<{ campaign_id: string; serial_no: string }>('SELECT * FROM watching')) {
       this.#note(row.serial_no, row.campaign_id);
     }
   }
@@ -20,25 +53,58 @@ export class Watches {
     return this.#byDevice.get(serialNo) ?? [];
   }
 
-  add(campaignId: string, serialNos: readonly string[]): void {
+  add(campaign: Contender, serialNos: readonly string[]): void {
+    const { id, name, priority, started_at, replaces } = campaign;
     this.#sql.exec(
-      'INSERT OR IGNORE INTO watches (campaign_id, serial_no) SELECT ?, value FROM json_each(?)',
-      campaignId,
+      'INSERT OR REPLACE INTO contenders VALUES (?, ?, ?, ?, ?)',
+      id,
+      name,
+      priority,
+      started_at,
+      replaces,
+    );
+    this.#campaigns.set(id, campaign);
+    this.#sql.exec(
+      'INSERT OR IGNORE INTO watching SELECT ?, value FROM json_each(?)',
+      id,
       JSON.stringify(serialNos),
     );
-    for (const serial of serialNos) this.#note(serial, campaignId);
+    for (const serial of serialNos) this.#note(serial, id);
   }
 
-  /** Ends the watch on these devices, or on all the campaign had. */
+  /** Reserves these devices for the campaign's update. Answers those it may not have now, by serial number. */
+  claim(campaignId: string, serialNos: readonly string[]): Record<string, Refused> {
+    const refused: Record<string, Refused> = {};
+    const granted: string[] = [];
+    for (const serial of serialNos) {
+      const why = this.#mayNot(campaignId, serial);
+      if (why === undefined) granted.push(serial);
+      else refused[serial] = why;
+    }
+    this.#sql.exec(
+      'INSERT OR REPLACE INTO claims SELECT value, ? FROM json_each(?)',
+      campaignId,
+      JSON.stringify(granted),
+    );
+    return refused;
+  }
+
+  /** The campaign is done with these devices, or with all it had. */
   remove(campaignId: string, serialNos?: readonly string[]): void {
     if (serialNos === undefined) {
-      this.#sql.exec('DELETE FROM watches WHERE campaign_id = ?', campaignId);
+      this.#sql.exec('DELETE FROM watching WHERE campaign_id = ?', campaignId);
+      this.#sql.exec('DELETE FROM claims WHERE campaign_id = ?', campaignId);
+      this.#sql.exec('DELETE FROM contenders WHERE id = ?', campaignId);
+      this.#campaigns.delete(campaignId);
     } else {
-      this.#sql.exec(
-        'DELETE FROM watches WHERE campaign_id = ? AND serial_no IN (SELECT value FROM json_each(?))',
-        campaignId,
-        JSON.stringify(serialNos),
-      );
+      const list = JSON.stringify(serialNos);
+      for (const table of ['watching', 'claims']) {
+        this.#sql.exec(
+          `DELETE FROM ${table} WHERE campaign_id = ? AND serial_no IN (SELECT value FROM json_each(?))`,
+          campaignId,
+          list,
+        );
+      }
     }
     for (const serial of serialNos ?? [...this.#byDevice.keys()]) {
       const campaigns = this.#byDevice.get(serial);
@@ -47,9 +113,27 @@ export class Watches {
     }
   }
 
+  #mayNot(campaignId: string, serial: string): Refused | undefined {
+    const me = this.#campaigns.get(campaignId);
+    for (const id of this.of(serial)) {
+      const other = this.#campaigns.get(id);
+      if (me === undefined || other === undefined || id === campaignId) continue;
+      if (other.replaces !== me.replaces || !isBefore(other, me)) continue;
+      return { by: other.name, superseded: other.started_at > me.started_at };
+    }
+    const [claim] = this.#sql
+      .exec<{ campaign_id: string }>('SELECT campaign_id FROM claims WHERE serial_no = ?', serial)
+      .toArray();
+    if (claim === undefined || claim.campaign_id === campaignId) return undefined;
+    return { by: this.#campaigns.get(claim.campaign_id)?.name ?? claim.campaign_id, superseded: false };
+  }
+
   #note(serialNo: string, campaignId: string): void {
     const campaigns = this.#byDevice.get(serialNo);
     if (campaigns === undefined) this.#byDevice.set(serialNo, new Set([campaignId]));
     else campaigns.add(campaignId);
   }
 }
+
+const isBefore = (a: Contender, b: Contender): boolean =>
+  a.priority > b.priority || (a.priority === b.priority && a.started_at > b.started_at);

@@ -1,5 +1,6 @@
 /** `/campaigns`: one firmware to a set of devices, in stages. */
 import { z } from '@hono/zod-openapi';
+import { definitionOf } from '../../durable-objects/campaign/definition.ts';
 import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
 import {
   campaign,
@@ -16,9 +17,10 @@ import { auditEntry } from '../../store/audit-log.ts';
 import { previewTarget } from '../../store/campaign-targets.ts';
 import { listCampaignDevices, listCampaigns } from '../../store/campaigns.ts';
 import { requires } from '../auth/principal.ts';
-import { act, CAMPAIGN_ACTIONS, campaignNow, createCampaign } from '../operations/campaigns.ts';
+import { act, CAMPAIGN_ACTIONS, campaignNow, createCampaign, skipDevice } from '../operations/campaigns.ts';
 import { ProblemError } from '../problem.ts';
-import { theCampaign, theFirmware } from './lookup.ts';
+import { etagOf, requireMatch } from './etag.ts';
+import { theCampaign, theDevice, theFirmware } from './lookup.ts';
 import { body, json, page, route, router, uuidParam } from './route.ts';
 
 const tags = ['campaigns'];
@@ -33,6 +35,8 @@ const preview = z.object({
     z.object({ id: z.string(), serial_no: z.string(), current_firmware: z.string().nullable() }),
   ),
 });
+/** For `retry`: only devices that failed with this error. */
+const retryBody = z.object({ error: z.string().max(64).optional() }).optional();
 const change = campaignPolicy.partial().extend({ name: z.string().trim().min(1).max(120).optional() });
 
 export const campaigns = router()
@@ -91,7 +95,7 @@ export const campaigns = router()
     }),
     async (c) => {
       const { campaign } = await campaignNow(c, c.req.valid('param').id);
-      return c.json(campaign, 200);
+      return c.json(campaign, 200, { ETag: await etagOf(campaign) });
     },
   )
   .openapi(
@@ -106,6 +110,7 @@ export const campaigns = router()
     }),
     async (c) => {
       const found = await theCampaign(c, c.req.valid('param').id);
+      await requireMatch(c, (await campaignNow(c, found.row.id)).campaign);
       const { name, ...policyChange } = c.req.valid('json');
       const given = Object.fromEntries(Object.entries(await c.req.json<Record<string, unknown>>()));
       const named = Object.fromEntries(Object.entries(policyChange).filter(([key]) => key in given));
@@ -125,7 +130,14 @@ export const campaigns = router()
       await writeCampaign(c.env, c.var.db, found.row.id, {
         policy,
         ...(name === undefined ? {} : { name }),
+        // What was approved is no longer what would start.
+        ...(started ? {} : { approvedBy: null }),
       });
+      if (found.row.status === 'scheduled') {
+        await c.env.CAMPAIGN.getByName(found.row.id).start(
+          definitionOf({ ...found.row, policy }, found.firmware),
+        );
+      }
       await auditEntry(c.var.db, {
         actor: c.var.principal.actor,
         action: 'campaign.change',
@@ -133,7 +145,7 @@ export const campaigns = router()
         detail: { ...named, ...(name === undefined ? {} : { name }) },
       });
       const changed = await campaignNow(c, found.row.id);
-      return c.json(changed.campaign, 200);
+      return c.json(changed.campaign, 200, { ETag: await etagOf(changed.campaign) });
     },
   )
   .openapi(
@@ -141,16 +153,41 @@ export const campaigns = router()
       method: 'post',
       path: '/campaigns/{id}/{action}',
       tags,
-      summary: 'Start, pause, resume or cancel it',
+      summary: 'Approve, start, pause, resume or cancel it, open its next stage, retry what failed',
       middleware: [operate] as const,
-      request: { params: uuidParam.extend({ action: z.enum(CAMPAIGN_ACTIONS) }) },
+      request: {
+        params: uuidParam.extend({ action: z.enum(CAMPAIGN_ACTIONS) }),
+        body: { required: false, content: { 'application/json': { schema: retryBody } } },
+      },
       responses: { 200: json(campaign, 'The campaign as it is now') },
     }),
     async (c) => {
       const { id, action } = c.req.valid('param');
-      await act(c, await theCampaign(c, id), action);
+      const found = await theCampaign(c, id);
+      await requireMatch(c, (await campaignNow(c, id)).campaign);
+      await act(c, found, action, c.req.valid('json')?.error);
       const { campaign } = await campaignNow(c, id);
-      return c.json(campaign, 200);
+      return c.json(campaign, 200, { ETag: await etagOf(campaign) });
+    },
+  )
+  .openapi(
+    route({
+      method: 'post',
+      path: '/campaigns/{id}/devices/{device}/skip',
+      tags,
+      summary: 'Leave out a device whose update has not begun',
+      middleware: [operate] as const,
+      request: { params: uuidParam.extend({ device: z.string().min(1).max(64) }) },
+      responses: { 200: json(deviceUpdate, 'Its part in the campaign, now skipped') },
+    }),
+    async (c) => {
+      const { id, device } = c.req.valid('param');
+      await theCampaign(c, id);
+      const { serialNo } = await theDevice(c, device);
+      await skipDevice(c, id, serialNo);
+      const update = await c.env.CAMPAIGN.getByName(id).member(serialNo);
+      if (update === null) throw new ProblemError(404, 'No such member');
+      return c.json(update, 200);
     },
   )
   .openapi(

@@ -16,14 +16,17 @@ import { configUpdate } from '../../protocol/messages.ts';
 import { listDeviceUpdates } from '../../store/campaigns.ts';
 import { listConfig, listConfigHistory } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
-import { changeDevice, deviceOf, findDevice, listDevices, registerDevice } from '../../store/devices.ts';
+import { deviceOf, findDevice, listDevices, registerDevice } from '../../store/devices.ts';
 import { requires } from '../auth/principal.ts';
 import {
+  approve,
   configureDevice,
+  decommission,
   deviceNow,
   devicesChanged,
   newEnrolmentToken,
   rebootDevice,
+  relabel,
   remove,
   revoke,
   withPresence,
@@ -43,6 +46,8 @@ const filter = paging.extend({
   group: z.string().max(64).optional(),
   tag: z.string().max(64).optional(),
   q: z.string().max(64).optional(),
+  approved: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
+  decommissioned: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
 });
 const config = z.object({ items: z.array(configEntry) });
 /** The settings themselves, or inside `config`, as the command has them. */
@@ -124,9 +129,7 @@ export const devices = router()
     }),
     async (c) => {
       const row = await theDevice(c, c.req.valid('param').id);
-      const changed = await changeDevice(c.var.db, row.id, c.req.valid('json'));
-      if (changed === undefined) throw new ProblemError(404, 'No such device');
-      await devicesChanged(c, [row.serialNo]);
+      await relabel(c, row, c.req.valid('json'));
       return c.json(await deviceNow(c, row.serialNo), 200);
     },
   )
@@ -252,6 +255,38 @@ export const devices = router()
       const row = await theDevice(c, c.req.valid('param').id);
       await revoke(c, row);
       return c.json(deviceOf(await theDevice(c, row.id)), 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'post',
+      path: '/devices/{id}/approve',
+      tags,
+      summary: 'Let a device that waits take part',
+      middleware: [operate] as const,
+      request: { params: idParam },
+      responses: { 200: json(device, 'The approved device') },
+    }),
+    async (c) => {
+      const row = await theDevice(c, c.req.valid('param').id);
+      await approve(c, row);
+      return c.json(await deviceNow(c, row.serialNo), 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'post',
+      path: '/devices/{id}/decommission',
+      tags,
+      summary: 'Take it out of service for good; its history stays',
+      middleware: [operate] as const,
+      request: { params: idParam },
+      responses: { 200: json(device, 'The device') },
+    }),
+    async (c) => {
+      const row = await theDevice(c, c.req.valid('param').id);
+      await decommission(c, row);
+      return c.json(await deviceNow(c, row.serialNo), 200);
     },
   )
   .openapi(

@@ -4,9 +4,11 @@ import { auth } from './auth.ts';
 import { campaigns } from './campaigns.ts';
 import { deviceFacing } from './device-facing.ts';
 import { devices } from './devices.ts';
+import { devicesBulk } from './devices-bulk.ts';
 import { firmware } from './firmware.ts';
 import { firmwareDocuments } from './firmware-documents.ts';
 import { firmwareUploads } from './firmware-uploads.ts';
+import { groups } from './groups.ts';
 import { idempotent } from './idempotency.ts';
 import { router } from './route.ts';
 import { stats } from './stats.ts';
@@ -17,7 +19,9 @@ export const api = router();
 api.use(idempotent);
 for (const part of [
   auth,
+  devicesBulk,
   devices,
+  groups,
   firmwareUploads,
   firmware,
   firmwareDocuments,

@@ -29,8 +29,19 @@ export interface CampaignAndFirmware {
   firmware: FirmwareRow;
 }
 
-export const CAMPAIGN_ACTIONS = ['start', 'pause', 'resume', 'cancel'] as const;
+export const CAMPAIGN_ACTIONS = [
+  'approve',
+  'start',
+  'pause',
+  'resume',
+  'cancel',
+  'advance',
+  'retry',
+] as const;
 export type CampaignAction = (typeof CAMPAIGN_ACTIONS)[number];
+
+/** After these, devices are offered the firmware. */
+const OFFERS: ReadonlySet<CampaignAction> = new Set(['start', 'resume', 'retry']);
 
 const objectOf = (c: AppContext, id: string) => c.env.CAMPAIGN.getByName(id);
 
@@ -73,19 +84,33 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
   return campaignOf(row, firmware.version);
 }
 
-/** Starts, pauses, resumes or cancels. Throws a 409 that says why it cannot. */
-export async function act(c: AppContext, found: CampaignAndFirmware, action: CampaignAction): Promise<void> {
+/**
+ * Does what an operator says. Throws a 409 that says why it cannot. `error` is for `retry`: only devices that failed
+ * with it.
+ */
+export async function act(
+  c: AppContext,
+  found: CampaignAndFirmware,
+  action: CampaignAction,
+  error?: string,
+): Promise<void> {
   const { actor } = c.var.principal;
-  if (action === 'resume' || action === 'start') mustBeInstallable(found.firmware);
+  if (OFFERS.has(action)) mustBeInstallable(found.firmware);
   const outcome = await perform(
     c,
     found,
     action,
     `${action === 'pause' ? 'paused' : 'cancelled'} by ${actor}`,
+    error,
   );
   if (!outcome.ok) throw new ProblemError(409, `Cannot ${action} this campaign`, `${outcome.problem}.`);
-  if (action === 'resume') await pauseIfWithdrawn(c, found.row);
-  await auditEntry(c.var.db, { actor, action: `campaign.${action}`, subject: found.row.id });
+  if (OFFERS.has(action)) await pauseIfWithdrawn(c, found.row);
+  await auditEntry(c.var.db, {
+    actor,
+    action: `campaign.${action}`,
+    subject: found.row.id,
+    ...(error === undefined ? {} : { detail: { error } }),
+  });
 }
 
 async function perform(
@@ -93,14 +118,18 @@ async function perform(
   found: CampaignAndFirmware,
   action: CampaignAction,
   reason: string,
+  error: string | undefined,
 ): Promise<Outcome> {
   const campaign = objectOf(c, found.row.id);
   switch (action) {
+    case 'approve':
+      return approve(c, found.row);
     case 'start':
-      if (found.row.status !== 'draft') {
-        return { ok: false, problem: `the campaign is ${found.row.status}` };
-      }
-      return campaign.start(definitionOf(found.row, found.firmware));
+      return start(c, found);
+    case 'advance':
+      return campaign.advance();
+    case 'retry':
+      return campaign.retry(error);
     case 'pause':
       return campaign.pause(reason);
     case 'resume':
@@ -112,6 +141,37 @@ async function perform(
       }
       return campaign.cancel(reason);
   }
+}
+
+async function start(c: AppContext, { row, firmware }: CampaignAndFirmware): Promise<Outcome> {
+  if (row.status !== 'draft') return { ok: false, problem: `the campaign is ${row.status}` };
+  if (row.approvedBy === null && (await readSettings(c.env)).approve_campaigns) {
+    return { ok: false, problem: 'the settings ask for approval by a second person first' };
+  }
+  return objectOf(c, row.id).start(definitionOf(row, firmware));
+}
+
+async function approve(c: AppContext, row: CampaignRow): Promise<Outcome> {
+  const { actor } = c.var.principal;
+  if (row.status !== 'draft') return { ok: false, problem: `the campaign is ${row.status}` };
+  if (actor === row.createdBy) {
+    return { ok: false, problem: 'you made this campaign: somebody else has to approve it' };
+  }
+  await writeCampaign(c.env, c.var.db, row.id, { approvedBy: actor });
+  return { ok: true };
+}
+
+/** Leaves one device out of a campaign. Throws a 409 that says why it cannot. */
+export async function skipDevice(c: AppContext, id: string, serialNo: string): Promise<void> {
+  const { actor } = c.var.principal;
+  const outcome = await objectOf(c, id).skip(serialNo, actor);
+  if (!outcome.ok) throw new ProblemError(409, 'Cannot leave this device out', `${outcome.problem}.`);
+  await auditEntry(c.var.db, {
+    actor,
+    action: 'campaign.skip',
+    subject: id,
+    detail: { serial_no: serialNo },
+  });
 }
 
 async function cancelDraft(c: AppContext, row: CampaignRow, reason: string): Promise<Outcome> {
@@ -168,17 +228,10 @@ function plannedMetrics(found: CampaignAndFirmware): CampaignMetrics {
   const metrics = metricsOf({
     definition: definitionOf(found.row, found.firmware),
     status: 'paused',
-    reason: null,
     stage: 0,
-    stage_opened_at: 0,
-    accepted_failures: 0,
-    cursor: { h: -1, serial_no: '' },
     counts: found.row.policy.stages.map(emptyCounts),
     errors: {},
     started_at: 0,
-    finished_at: null,
-    take_back_after: null,
-    unwritten: false,
   });
   const stages = metrics.stages.map((stage) => ({ ...stage, state: 'waiting' as const }));
   return { ...metrics, stages, stage: { ...metrics.stage, state: 'waiting' }, started_at: null };

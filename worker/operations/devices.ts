@@ -1,9 +1,15 @@
 /** What can be done to a device, for the API and the pages alike. */
+import type { z } from 'zod';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import { invalidate } from '../../durable-objects/coordinator/stale-keys.ts';
 import type { Env } from '../../durable-objects/env.ts';
 import type { LiveDevice } from '../../durable-objects/fleet-shard/fleet-shard.ts';
-import { type Device, device as deviceSchema } from '../../protocol/api.ts';
+import {
+  type ChangeDevice,
+  type Device,
+  device as deviceSchema,
+  type tagDevices as tagDevicesBody,
+} from '../../protocol/api.ts';
 import type { Command } from '../../protocol/messages.ts';
 import { shardOf } from '../../protocol/shards.ts';
 import { commandTopic } from '../../protocol/topics.ts';
@@ -14,16 +20,23 @@ import { digestSecret, newSecret } from '../../store/credentials.ts';
 import { requestConfig } from '../../store/device-configs.ts';
 import { insertEvents } from '../../store/device-events.ts';
 import {
+  approveDevice,
+  changeDevice,
   type DeviceRow,
+  decommissionDevice,
   deleteDevice,
   deviceOf,
   findDevice,
   revokeDevice,
+  tagDevices,
   UUID,
 } from '../../store/devices.ts';
+import { existing } from '../../store/groups.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 
+/** How many of many unknown serial numbers are named. */
+const NAMED = 10;
 const TOKEN_TTL_MS = 24 * 3_600_000;
 
 export const shardFor = (env: Env, serialNo: string) =>
@@ -145,6 +158,42 @@ export async function revoke(c: AppContext, device: DeviceRow): Promise<void> {
   await c.env.BROKER_LINK.getByName('main').disconnect([device.serialNo]);
 }
 
+/** Takes a device out of service for good: it is shut out like a revoked one, and left out everywhere. */
+export async function decommission(c: AppContext, device: DeviceRow): Promise<void> {
+  await decommissionDevice(c.var.db, device.id);
+  await revoke(c, device);
+  await note(c, 'device.decommission', device.serialNo);
+}
+
+/** A device that registered itself and waited may take part from now on. */
+export async function approve(c: AppContext, device: DeviceRow): Promise<void> {
+  await approveDevice(c.var.db, device.id);
+  await devicesChanged(c, [device.serialNo]);
+  await note(c, 'device.approve', device.serialNo);
+}
+
+/** Changes what people say about a device. Throws a 404 where it is gone meanwhile. */
+export async function relabel(c: AppContext, device: DeviceRow, change: ChangeDevice): Promise<void> {
+  if ((await changeDevice(c.var.db, device.id, change)) === undefined) {
+    throw new ProblemError(404, 'No such device', 'It was deleted meanwhile.');
+  }
+  await devicesChanged(c, [device.serialNo]);
+  await note(c, 'device.change', device.serialNo, change);
+}
+
+/** Adds and removes tags of devices, all or none; answers how many. */
+export async function tag(c: AppContext, wanted: z.infer<typeof tagDevicesBody>): Promise<number> {
+  const { serial_nos, add, remove } = wanted;
+  await mustExist(c, serial_nos);
+  const tagged = await tagDevices(c.var.db, serial_nos, add, remove);
+  await devicesChanged(c, tagged);
+  await note(c, 'device.tag', 'devices', { add, remove, devices: tagged.length });
+  return tagged.length;
+}
+
+const note = (c: AppContext, action: string, subject: string, detail: Record<string, unknown> = {}) =>
+  auditEntry(c.var.db, { actor: c.var.principal.actor, action, subject, detail });
+
 /** Removes a device altogether. */
 export async function remove(c: AppContext, device: DeviceRow): Promise<void> {
   await revoke(c, device);
@@ -177,4 +226,17 @@ export async function newEnrolmentToken(
     subject: device.serialNo,
   });
   return { token, expires_at: expiresAt.toISOString() };
+}
+
+/** Throws a 422 that names the first serial numbers nobody has. */
+export async function mustExist(c: AppContext, serialNos: readonly string[]): Promise<void> {
+  const there = await existing(c.var.db, serialNos);
+  const unknown = serialNos.filter((serial) => !there.has(serial));
+  if (unknown.length === 0) return;
+  const more = unknown.length > NAMED ? ` and ${unknown.length - NAMED} more` : '';
+  throw new ProblemError(
+    422,
+    'Unknown devices',
+    `No device has these serial numbers: ${unknown.slice(0, NAMED).join(', ')}${more}. Nothing was changed.`,
+  );
 }

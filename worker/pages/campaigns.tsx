@@ -13,7 +13,7 @@ import { may } from '../auth/principal.ts';
 import type { AppContext, AppEnv } from '../context.ts';
 import { act, CAMPAIGN_ACTIONS, campaignNow, createCampaign } from '../operations/campaigns.ts';
 import { fieldErrors, ProblemError, problemOf } from '../problem.ts';
-import { fieldsOf, queryOf } from './query.ts';
+import { fieldsOf, listOf, queryOf } from './query.ts';
 import { signedIn, viewerOf } from './session.tsx';
 
 async function formPage(c: AppContext, values: Record<string, string>, errors?: FieldErrors) {
@@ -54,19 +54,14 @@ function readForm(fields: Record<string, string>): unknown {
     'max_attempts',
   ] as const;
   const number = (name: string) => (fields[name] === undefined ? undefined : Number(fields[name]));
-  const names = (text: string | undefined) =>
-    text
-      ?.split(',')
-      .map((part) => part.trim())
-      .filter((part) => part !== '');
   return {
     name: fields.name ?? '',
     firmware_id: fields.firmware_id ?? '',
     target: {
       fw_version: fields['target.fw_version'],
-      groups: names(fields['target.groups']),
-      tags: names(fields['target.tags']),
-      serial_nos: names(fields['target.serial_nos']),
+      groups: listOf(fields['target.groups']),
+      tags: listOf(fields['target.tags']),
+      serial_nos: listOf(fields['target.serial_nos']),
     },
     stages: (fields.stages ?? '100').split(',').map((percentage) => ({
       name: percentage === '100' ? 'everyone' : `${percentage} %`,

@@ -1,28 +1,40 @@
 /** `/devices`: the list, one device, and what can be done to it. */
 import { Hono } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
-import { deviceStatus, paging } from '../../protocol/api.ts';
+import {
+  changeDevice as changeDeviceBody,
+  deviceStatus,
+  type ImportReport,
+  paging,
+} from '../../protocol/api.ts';
 import { configUpdate } from '../../protocol/messages.ts';
 import { listDeviceUpdates } from '../../store/campaigns.ts';
 import { listConfig } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
 import { listDevices } from '../../store/devices.ts';
 import { DeviceLive, DevicePage } from '../../views/device.tsx';
+import { ImportPage } from '../../views/device-import.tsx';
 import { DeviceRows, Devices } from '../../views/devices.tsx';
 import { errorPage, page } from '../../views/layout.tsx';
 import { theDevice } from '../api/lookup.ts';
 import { deviceStats } from '../api/stats.ts';
 import { may } from '../auth/principal.ts';
-import type { AppEnv } from '../context.ts';
+import type { AppContext, AppEnv } from '../context.ts';
+import { importCsv, MAX_IMPORT_BYTES } from '../operations/device-import.ts';
 import {
+  approve,
   configureDevice,
+  decommission,
   deviceNow,
   rebootDevice,
+  relabel,
   revoke,
   shardFor,
   withPresence,
 } from '../operations/devices.ts';
-import { queryOf } from './query.ts';
+import { ProblemError, problemOf } from '../problem.ts';
+import { fieldsOf, listOf, queryOf } from './query.ts';
 import { signedIn, viewerOf } from './session.tsx';
 
 const text = z.string().max(64).optional();
@@ -33,7 +45,17 @@ const filter = paging.extend({
   group: text,
   tag: text,
   q: text,
+  state: z.enum(['waiting', 'decommissioned']).optional(),
 });
+
+/** The form, with what came of the file before. */
+function importPage(
+  c: AppContext,
+  { report, dryRun = false, problem }: { report?: ImportReport; dryRun?: boolean; problem?: string },
+) {
+  const content = <ImportPage report={report} dryRun={dryRun} problem={problem} />;
+  return c.html(page('Import devices', viewerOf(c), '/devices', content), problem === undefined ? 200 : 422);
+}
 
 export const devices = new Hono<AppEnv>()
   .get('/devices', signedIn('read'), async (c) => {
@@ -41,7 +63,12 @@ export const devices = new Hono<AppEnv>()
     const parsed = filter.safeParse(query);
     if (!parsed.success)
       return c.html(errorPage('No such list', 'The address holds a filter that does not exist.'), 400);
-    const { limit, cursor, ...by } = parsed.data;
+    const { limit, cursor, state, ...filters } = parsed.data;
+    const by = {
+      ...filters,
+      ...(state === 'waiting' ? { approved: false } : {}),
+      ...(state === 'decommissioned' ? { decommissioned: true } : {}),
+    };
     const now = new Date();
     const found = await listDevices(c.var.db, by, { limit, cursor });
     const list = { ...found, items: await withPresence(c, found.items) };
@@ -55,12 +82,39 @@ export const devices = new Hono<AppEnv>()
         'Devices',
         viewerOf(c),
         '/devices',
-        <Devices list={list} query={query} models={models} now={now} />,
+        <Devices
+          list={list}
+          query={query}
+          models={models}
+          mayOperate={may(c.var.principal.role, 'operate')}
+          now={now}
+        />,
       ),
       200,
       { Vary: 'HX-Request-Type' },
     );
   })
+  .get('/devices/import', signedIn('operate'), (c) => importPage(c, {}))
+  .post(
+    '/devices/import',
+    signedIn('operate'),
+    bodyLimit({
+      maxSize: MAX_IMPORT_BYTES,
+      onError: (c) => c.html(errorPage('File too large', 'At most 20 MB at a time: split it.'), 413),
+    }),
+    async (c) => {
+      const { file, dry_run } = await c.req.parseBody();
+      if (!(file instanceof File) || file.size === 0) return importPage(c, { problem: 'Choose a file.' });
+      const dryRun = dry_run === 'true';
+      try {
+        return await importPage(c, { report: await importCsv(c, await file.text(), dryRun), dryRun });
+      } catch (error) {
+        if (!(error instanceof ProblemError)) throw error;
+        const { title, detail } = await problemOf(error);
+        return importPage(c, { problem: `${title}. ${detail ?? ''}` });
+      }
+    },
+  )
   .get('/devices/:id', signedIn('read'), async (c) => {
     const row = await theDevice(c, c.req.param('id'));
     const now = new Date();
@@ -87,6 +141,27 @@ export const devices = new Hono<AppEnv>()
   .post('/devices/:id/reboot', signedIn('operate'), async (c) => {
     const row = await theDevice(c, c.req.param('id'));
     await rebootDevice(c, row);
+    return c.redirect(`/devices/${row.serialNo}`, 303);
+  })
+  .post('/devices/:id/approve', signedIn('operate'), async (c) => {
+    const row = await theDevice(c, c.req.param('id'));
+    await approve(c, row);
+    return c.redirect(`/devices/${row.serialNo}`, 303);
+  })
+  .post('/devices/:id/decommission', signedIn('operate'), async (c) => {
+    const row = await theDevice(c, c.req.param('id'));
+    await decommission(c, row);
+    return c.redirect(`/devices/${row.serialNo}`, 303);
+  })
+  .post('/devices/:id/labels', signedIn('operate'), async (c) => {
+    const row = await theDevice(c, c.req.param('id'));
+    const fields = fieldsOf(await c.req.parseBody());
+    const wanted = changeDeviceBody.safeParse({
+      group: fields.group ?? null,
+      tags: listOf(fields.tags) ?? [],
+    });
+    if (!wanted.success) return c.html(errorPage('Not a label', 'Names have 1 to 64 characters.'), 422);
+    await relabel(c, row, wanted.data);
     return c.redirect(`/devices/${row.serialNo}`, 303);
   })
   .post('/devices/:id/revoke', signedIn('operate'), async (c) => {

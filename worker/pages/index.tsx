@@ -6,6 +6,7 @@ import { ProblemError, problemOf } from '../problem.ts';
 import { campaigns } from './campaigns.tsx';
 import { devices } from './devices.tsx';
 import { firmware } from './firmware.tsx';
+import { groups } from './groups.tsx';
 import { overview } from './overview.tsx';
 import { session } from './session.tsx';
 import { settings } from './settings.tsx';
@@ -31,7 +32,8 @@ pages.use(async (c, next) => {
   c.header('Cache-Control', 'no-store');
   c.header('Referrer-Policy', 'same-origin');
 });
-for (const part of [session, overview, devices, firmware, campaigns, settings]) pages.route('/', part);
+for (const part of [session, overview, devices, groups, firmware, campaigns, settings])
+  pages.route('/', part);
 
 pages.onError(async (error, c) => {
   if (!(error instanceof ProblemError)) throw error;

@@ -13,3 +13,12 @@ export function fieldsOf(form: Record<string, unknown>): Record<string, string> 
     ),
   );
 }
+
+/** The parts of a field that holds several, separated by commas or lines; `undefined` where there are none. */
+export function listOf(text: string | undefined): string[] | undefined {
+  const parts = text
+    ?.split(/[,\n]/)
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+  return parts === undefined || parts.length === 0 ? undefined : parts;
+}

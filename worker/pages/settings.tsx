@@ -56,6 +56,7 @@ function readForm(fields: Record<string, string>): unknown {
   return {
     offline_after_s: number('offline_after_s'),
     approve_first: fields.approve_first === 'true',
+    approve_campaigns: fields.approve_campaigns === 'true',
     command_expiry_s: number('command_expiry_s'),
     download_link_s: number('download_link_s'),
     max_firmware_bytes: number('max_firmware_bytes'),

@@ -1,0 +1,33 @@
+/** Devices that come to match a dynamic campaign while it runs. */
+import { targetDevices } from '../../store/campaign-targets.ts';
+import type { Database } from '../../store/connection.ts';
+import type { Env } from '../env.ts';
+import type { Book } from './book.ts';
+import { contenderOf, watch } from './fleet.ts';
+import { newMember } from './joining.ts';
+import { postpone } from './member.ts';
+
+/** Adds them to the last stage; those that have the version already are no news. */
+export async function joinLate(env: Env, db: Database, book: Book, now: number): Promise<void> {
+  const { definition, state, members } = book;
+  const last = definition.policy.stages.length - 1;
+  for await (const page of targetDevices(db, definition.firmware.model, definition.target)) {
+    const late = page
+      .filter(({ serial_no }) => members.get(serial_no) === undefined)
+      .map((device) => newMember(definition, device))
+      .filter(({ skip }) => skip === null);
+    if (late.length === 0) continue;
+    const serials = late.map(({ serial_no }) => serial_no);
+    members.add(late, now);
+    members.join(serials, last);
+    const counts = state.counts[last];
+    if (counts !== undefined) counts.pending += late.length;
+    for (const serial of serials) {
+      const member = members.get(serial);
+      // They may lie before what was claimed already, so the clock is to find them.
+      if (member !== undefined) book.move(member, postpone(now, 'joined while the campaign ran'), now);
+    }
+    book.keep();
+    await watch(env, contenderOf(state), serials);
+  }
+}

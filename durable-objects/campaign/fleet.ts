@@ -1,0 +1,52 @@
+/** What a campaign asks of the fleet shards, one call a shard. */
+import { SHARD_COUNT, shardOf } from '../../protocol/shards.ts';
+import type { Env } from '../env.ts';
+import type { LiveDevice } from '../fleet-shard/fleet-shard.ts';
+import type { Contender, Refused } from '../fleet-shard/watches.ts';
+import type { CampaignState } from './definition.ts';
+
+const shard = (env: Env, n: number) => env.FLEET_SHARD.getByName(`shard-${n}`);
+
+async function eachShard<Answer>(
+  serialNos: readonly string[],
+  ask: (n: number, group: string[]) => Promise<Record<string, Answer>>,
+): Promise<Record<string, Answer>> {
+  const byShard = Map.groupBy(serialNos, shardOf);
+  const answers = await Promise.all([...byShard].map(([n, group]) => ask(n, group)));
+  return Object.assign({}, ...answers);
+}
+
+/** The campaign among those that want the same devices. */
+export function contenderOf({ definition, started_at }: CampaignState): Contender {
+  const { id, name, firmware, policy } = definition;
+  return { id, name, priority: policy.priority, started_at, replaces: firmware.kind };
+}
+
+/** From now on the campaign hears of these devices. */
+export async function watch(env: Env, campaign: Contender, serialNos: readonly string[]): Promise<void> {
+  const byShard = Map.groupBy(serialNos, shardOf);
+  await Promise.all([...byShard].map(([n, group]) => shard(env, n).watch(campaign, group)));
+}
+
+/** Reserves devices for an update. Answers those the campaign may not have now. */
+export const claim = (
+  env: Env,
+  campaignId: string,
+  serialNos: readonly string[],
+): Promise<Record<string, Refused>> =>
+  eachShard(serialNos, (n, group) => shard(env, n).claim(campaignId, group));
+
+/** The campaign is done with these devices. */
+export async function release(env: Env, campaignId: string, serialNos: readonly string[]): Promise<void> {
+  const byShard = Map.groupBy(serialNos, shardOf);
+  await Promise.all([...byShard].map(([n, group]) => shard(env, n).unwatch(campaignId, group)));
+}
+
+/** The campaign is over. */
+export async function releaseAll(env: Env, campaignId: string): Promise<void> {
+  await Promise.all(Array.from({ length: SHARD_COUNT }, (_, n) => shard(env, n).unwatch(campaignId)));
+}
+
+/** How these devices are right now. */
+export const look = (env: Env, serialNos: readonly string[]): Promise<Record<string, LiveDevice>> =>
+  eachShard(serialNos, (n, group) => shard(env, n).look(group));

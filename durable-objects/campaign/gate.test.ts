@@ -1,0 +1,118 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { campaignPolicy, FAILURE_CLASSES, stage as stageSchema } from '../../protocol/api.ts';
+import { type GateInput, judge } from './gate.ts';
+import { emptyCounts, noFailures } from './members.ts';
+import type { Counts } from './stages.ts';
+
+const stage = stageSchema.parse({
+  name: 'canary',
+  percentage: 10,
+  success_threshold: 90,
+  min_duration_s: 60,
+});
+const policy = campaignPolicy.parse({});
+/** A gate after a minute; failures are of the class `failed` unless said. */
+const gate = (some: Partial<Counts>, more: Partial<GateInput> = {}) => {
+  const counts = { ...emptyCounts(), ...some };
+  return judge({
+    stage,
+    policy,
+    counts,
+    failures: { ...noFailures(), failed: counts.failed, rollback: counts.rollback },
+    accepted_failures: 0,
+    silent: 0,
+    open_ms: 60_000,
+    ...more,
+  });
+};
+
+describe('the gate of a stage', () => {
+  it('waits and says for what', () => {
+    expect(gate({ completed: 8, downloading: 2 })).toEqual({
+      kind: 'wait',
+      reason: 'stage "canary" passes at 90 % and 1 min: 80 %, 1 min so far',
+    });
+  });
+
+  it('passes when enough completed and the time is over, not before', () => {
+    expect(gate({ completed: 9, pending: 1 }).kind).toBe('pass');
+    expect(gate({ completed: 9, pending: 1 }, { open_ms: 59_000 }).kind).toBe('wait');
+  });
+
+  it('stops as soon as more failed than allowed, while others are still under way', () => {
+    expect(gate({ failed: 1, rollback: 1, downloading: 8 }).kind).toBe('stop');
+    expect(gate({ failed: 1, downloading: 9 }).kind).toBe('wait');
+  });
+
+  it('stops when all are finished and too few completed, so that no campaign hangs', () => {
+    const lenient = { ...policy, failure_threshold: 50 };
+    expect(gate({ completed: 8, failed: 2 }, { policy: lenient, open_ms: 0 }).kind).toBe('stop');
+  });
+
+  it('counts skipped members for nothing', () => {
+    expect(gate({ completed: 9, pending: 1, skipped: 90 }).kind).toBe('pass');
+    expect(gate({ skipped: 5 }).kind).toBe('pass');
+  });
+
+  it('accepts the failures an operator accepted, and stops at new ones', () => {
+    expect(gate({ completed: 8, failed: 2 }, { accepted_failures: 2 }).kind).toBe('pass');
+    expect(gate({ completed: 6, failed: 4 }, { accepted_failures: 2 }).kind).toBe('stop');
+  });
+
+  it('always comes to an end once every member has', () => {
+    const finished = fc.record({
+      completed: fc.nat(50),
+      failed: fc.nat(50),
+      rollback: fc.nat(50),
+      skipped: fc.nat(50),
+    });
+    fc.assert(fc.property(finished, (some) => gate(some).kind !== 'wait'));
+  });
+
+  it('stops a large stage early, once a sample has finished', () => {
+    expect(gate({ completed: 17, failed: 3, pending: 980 }).kind).toBe('stop');
+    expect(gate({ completed: 18, failed: 2, pending: 980 }).kind).toBe('wait');
+    expect(gate({ completed: 9, failed: 3, pending: 988 }).kind).toBe('wait');
+  });
+
+  it('weighs classes of failures as the policy says', () => {
+    const some = { completed: 8, failed: 2 };
+    const failures = { ...noFailures(), timeout: 2 };
+    const weights = { failed: 1, rollback: 2, timeout: 0.5, rejected: 0 };
+    const lenient = { ...stage, success_threshold: 50 };
+    const weighing = { policy: { ...policy, failure_weights: weights }, stage: lenient };
+    expect(gate(some, { ...weighing, failures }).kind).toBe('pass');
+    expect(gate(some, { ...weighing, failures: { ...noFailures(), rollback: 1, failed: 1 } }).kind).toBe(
+      'stop',
+    );
+  });
+
+  it('counts devices that fell silent after the update', () => {
+    const verdict = gate({ completed: 10 }, { silent: 3 });
+    expect(verdict).toEqual({
+      kind: 'stop',
+      reason: 'stage "canary" stopped: 3 of 10 failed or fell silent after the update (30 %), more than 10 %',
+    });
+  });
+
+  it('never stops for what stays within the threshold, whatever the order in which members end', () => {
+    const outcome = fc.constantFrom('completed', 'failed' as const);
+    fc.assert(
+      fc.property(fc.array(outcome, { minLength: 1, maxLength: 19 }), (order) => {
+        const failed = order.filter((o) => o === 'failed').length;
+        if ((failed / order.length) * 100 > policy.failure_threshold) return;
+        for (let n = 1; n <= order.length; n += 1) {
+          const done = order.slice(0, n);
+          const bad = done.filter((o) => o === 'failed').length;
+          const some = { failed: bad, completed: n - bad, pending: order.length - n };
+          expect(gate(some, { stage: { ...stage, success_threshold: 0 } }).kind).not.toBe('stop');
+        }
+      }),
+    );
+  });
+
+  it('knows every class', () => {
+    expect(Object.keys(noFailures())).toEqual([...FAILURE_CLASSES]);
+  });
+});

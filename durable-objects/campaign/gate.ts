@@ -1,0 +1,90 @@
+/** When a stage passes or stops. Pure. */
+import { type CampaignPolicy, FAILURE_CLASSES, type Stage } from '../../protocol/api.ts';
+import { type Counts, type Failures, percent, total, unfinished } from './stages.ts';
+
+/** What the gate says of a stage. `reason` is a sentence for the page and the API. */
+export type Verdict = { kind: 'wait'; reason: string } | { kind: 'pass' } | { kind: 'stop'; reason: string };
+
+export interface GateInput {
+  stage: Stage;
+  policy: Pick<CampaignPolicy, 'failure_threshold' | 'min_sample' | 'failure_weights'>;
+  counts: Counts;
+  failures: Failures;
+  /** Failures an operator has accepted by resuming the campaign; they count as if they were none. */
+  accepted_failures: number;
+  /** Completed members that fell silent, beyond what is usual for devices that were not updated. */
+  silent: number;
+  /** How long the stage has been open, in milliseconds. */
+  open_ms: number;
+}
+
+/**
+ * Judges a stage. Skipped members count for nothing. Failures, weighted by their class, are compared with the members
+ * that have finished once these are a sample, so that a large stage that fails stops early; before that with all
+ * members of the stage, so that it stops when it is certain to exceed its threshold.
+ */
+export function judge(input: GateInput): Verdict {
+  const { stage, policy, counts, accepted_failures, open_ms } = input;
+  const members = total(counts) - counts.skipped;
+  if (members === 0) return { kind: 'pass' };
+  const tooMany = exceeded(input, members);
+  if (tooMany !== undefined) return { kind: 'stop', reason: `stage "${stage.name}" stopped: ${tooMany}` };
+  const succeeded = percent(counts.completed + accepted_failures, members);
+  const enough = succeeded >= stage.success_threshold;
+  if (!enough && unfinished(counts) === 0) {
+    return {
+      kind: 'stop',
+      reason: `stage "${stage.name}" stopped: all finished and ${show(succeeded)} % succeeded, less than ${show(stage.success_threshold)} %`,
+    };
+  }
+  const bakeMs = stage.min_duration_s * 1000 - open_ms;
+  if (enough && bakeMs <= 0) return { kind: 'pass' };
+  const needs = [`${show(stage.success_threshold)} %`];
+  const has = [`${show(succeeded)} %`];
+  if (stage.min_duration_s > 0) {
+    needs.push(duration(stage.min_duration_s));
+    has.push(`${duration(Math.floor(open_ms / 1000))} so far`);
+  }
+  return {
+    kind: 'wait',
+    reason: `stage "${stage.name}" passes at ${needs.join(' and ')}: ${has.join(', ')}${allowed(policy, input)}`,
+  };
+}
+
+/** How the failures exceed the threshold, in words; `undefined` where they do not. */
+function exceeded(
+  { policy, counts, failures, accepted_failures, silent }: GateInput,
+  members: number,
+): string | undefined {
+  const failed = Math.max(0, weighted(policy, failures) - accepted_failures) + silent;
+  const finished = counts.completed + counts.failed + counts.rollback;
+  const [whole, of] =
+    finished >= Math.min(policy.min_sample, members) ? [finished, 'finished'] : [members, ''];
+  const share = percent(failed, whole);
+  if (share <= policy.failure_threshold) return undefined;
+  const what = silent > 0 ? 'failed or fell silent after the update' : 'failed';
+  return `${show(failed)} of ${whole}${of === '' || whole === members ? '' : ` ${of}`} ${what} (${show(share)} %), more than ${show(policy.failure_threshold)} %`;
+}
+
+/** Failures as the policy weighs them. */
+export function weighted(
+  { failure_weights }: Pick<CampaignPolicy, 'failure_weights'>,
+  failures: Failures,
+): number {
+  return FAILURE_CLASSES.reduce((sum, name) => sum + failures[name] * failure_weights[name], 0);
+}
+
+const allowed = (policy: GateInput['policy'], { failures }: GateInput): string => {
+  const failed = weighted(policy, failures);
+  return failed === 0 ? '' : `; ${show(failed)} failed`;
+};
+
+const show = (n: number): string => String(Math.round(n * 10) / 10);
+
+/** Seconds in words: `2 h 5 min`. */
+export function duration(seconds: number): string {
+  const [h, min, s] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  return [h > 0 ? `${h} h` : '', min > 0 ? `${min} min` : '', s > 0 || seconds < 60 ? `${s} s` : '']
+    .filter((text) => text !== '')
+    .join(' ');
+}

@@ -1,0 +1,93 @@
+/** Judging the open stage, and opening the next. */
+import type { Book } from './book.ts';
+import { type GateInput, judge } from './gate.ts';
+import { emptyCounts, noFailures } from './members.ts';
+import { unfinished } from './stages.ts';
+
+/** Judges the open stage, and the next one when it passes; at the end of the last the campaign finishes. */
+export function passGates(book: Book, now: number): void {
+  const { state, definition } = book;
+  const { stages } = definition.policy;
+  for (let open = stages[state.stage]; open !== undefined; open = stages[state.stage]) {
+    const verdict = judge(gateInput(book, now));
+    const isLast = state.stage === stages.length - 1;
+    if (verdict.kind === 'stop') {
+      stop(book, verdict.reason, now);
+      return;
+    }
+    if (verdict.kind === 'wait' && !(state.released && !isLast)) {
+      state.reason = verdict.reason;
+      return;
+    }
+    if (isLast) {
+      finish(book, now);
+      return;
+    }
+    const next = stages[state.stage + 1];
+    if (next?.start === 'manual' && !state.released) {
+      state.reason = `stage "${open.name}" has passed; "${next.name}" waits for an operator to open it`;
+      return;
+    }
+    openStage(book, state.stage + 1, now);
+  }
+}
+
+/** What the gate of the open stage looks at. */
+function gateInput({ state, definition: { policy } }: Book, now: number): GateInput {
+  const stage = policy.stages[state.stage];
+  if (stage === undefined) throw new RangeError(`the campaign has no stage ${state.stage}`);
+  return {
+    stage,
+    policy,
+    counts: state.counts[state.stage] ?? emptyCounts(),
+    failures: state.failures[state.stage] ?? noFailures(),
+    accepted_failures: state.accepted_failures,
+    silent: state.silence_accepted ? 0 : state.silent,
+    open_ms: now - state.stage_opened_at,
+  };
+}
+
+function openStage({ state, definition }: Book, stage: number, now: number): void {
+  Object.assign(state, {
+    stage,
+    stage_opened_at: now,
+    released: false,
+    accepted_failures: 0,
+    silent: 0,
+    silence_accepted: false,
+    reason: null,
+    unwritten: true,
+  });
+  // A group's members lie anywhere in the order, so the next stage's may lie before what was claimed.
+  if (definition.policy.stages.some(({ group }) => group !== undefined))
+    state.cursor = { h: -1, serial_no: '' };
+}
+
+/** The gate has stopped the campaign: it pauses, or ends and takes back who completed it. */
+function stop(book: Book, reason: string, now: number): void {
+  if (book.definition.policy.on_failure === 'pause') {
+    book.enter('paused', reason);
+    return;
+  }
+  book.state.finished_at = now;
+  book.state.take_back_after = 0;
+  book.enter('rolled_back', reason);
+  book.skipWaiting('rolled_back', 'the campaign was rolled back', now);
+}
+
+/** The last stage has passed: it is over when every member has ended, and no others can join. */
+function finish(book: Book, now: number): void {
+  const { state, definition } = book;
+  const left = state.counts.reduce((sum, counts) => sum + unfinished(counts), 0);
+  if (left > 0) {
+    state.reason = `every stage has passed; ${left} ${left === 1 ? 'device' : 'devices'} still to end`;
+    return;
+  }
+  const { end_at } = definition.policy;
+  if (definition.target.dynamic === true && (end_at == null || now < new Date(end_at).getTime())) {
+    state.reason = 'every stage has passed; devices that come to match join';
+    return;
+  }
+  state.finished_at = now;
+  book.enter('completed', null);
+}

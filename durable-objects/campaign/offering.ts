@@ -1,0 +1,124 @@
+/** Who begins now: within concurrency, rate, windows and gateways, and only devices no other campaign has. */
+import { DEVICE_ZONE } from '../../protocol/api.ts';
+import { hash32 } from '../../protocol/shards.ts';
+import { commandTopic } from '../../protocol/topics.ts';
+import type { Env } from '../env.ts';
+import type { Book } from './book.ts';
+import { claim } from './fleet.ts';
+import { isDue, type Member, offer, postpone, skip } from './member.ts';
+import { offerCommands } from './offers.ts';
+import { type Pace, rateNow } from './pace.ts';
+import { waitForWindow } from './windows.ts';
+
+/** Most members offered in one tick. */
+const BATCH = 1000;
+/** A device that is busy with something else is tried again after this. */
+const BUSY_MS = 10_000;
+
+/**
+ * Offers the update to as many members as may have it now. They are marked first: a crash before the commands are
+ * queued leaves offers nobody got, which run out and are made again. `due` are members the clock has woken.
+ */
+export async function offerNext(
+  env: Env,
+  book: Book,
+  pace: Pace,
+  due: readonly Member[],
+  now: number,
+): Promise<void> {
+  const { state, members, definition } = book;
+  const { policy } = definition;
+  const room = Math.min(BATCH, policy.max_concurrent - book.inFlight);
+  if (room <= 0 || isShut(book, now)) return;
+  const again = due.filter((member) => member.stage <= state.stage && isDue(member, now));
+  const candidates = [...again, ...members.untouched(state.cursor, state.stage, room)].slice(0, room);
+  const most = pace.take(now, rateNow(policy, book.completed), candidates.length);
+  const chosen = choose(book, candidates, most, now);
+  book.keep();
+  await offerTo(env, book, chosen, now);
+}
+
+/** Offers the update to these members, as far as no other campaign has them. Answers those that have it now. */
+export async function offerTo(
+  env: Env,
+  book: Book,
+  chosen: readonly Member[],
+  now: number,
+): Promise<Member[]> {
+  if (chosen.length === 0) return [];
+  const { state, definition } = book;
+  const refused = await claim(
+    env,
+    definition.id,
+    chosen.map(({ serial_no }) => serial_no),
+  );
+  // Meanwhile an operator may have paused, or a device reported.
+  if (state.status !== 'active') return [];
+  const offered: Member[] = [];
+  for (const { serial_no } of chosen) {
+    const member = book.members.get(serial_no);
+    if (member?.state !== 'pending') continue;
+    const why = refused[serial_no];
+    if (why === undefined) offered.push(book.move(member, offer(member, now), now));
+    else if (why.superseded) {
+      book.move(member, skip(member, 'superseded', `the newer campaign "${why.by}" has it`, now), now);
+    } else {
+      book.move(member, postpone(now + BUSY_MS, `the campaign "${why.by}" has it first`), now);
+    }
+  }
+  book.keep();
+  await enqueue(env, book, offered);
+  return offered;
+}
+
+async function enqueue(env: Env, { definition }: Book, offered: readonly Member[]): Promise<void> {
+  const made = await offerCommands(env, definition, offered);
+  await env.BROKER_LINK.getByName('main').enqueue(
+    made.map(({ member, command, expires_at }) => ({
+      serial_no: member.serial_no,
+      topic: commandTopic(member.serial_no),
+      payload: JSON.stringify(command),
+      campaign_id: definition.id,
+      expires_at,
+    })),
+  );
+}
+
+/** The first `most` candidates that may begin; those before them that may not wait until they may. */
+function choose(book: Book, candidates: readonly Member[], most: number, now: number): Member[] {
+  const { max_per_gateway } = book.definition.policy;
+  const behind = max_per_gateway == null ? undefined : book.members.byGateway();
+  const chosen: Member[] = [];
+  for (const member of candidates) {
+    if (chosen.length >= most) break;
+    if (member.attempt === 0 && member.wake_at === null) {
+      book.state.cursor = { h: hash32(member.serial_no), serial_no: member.serial_no };
+    }
+    const wait = waitForWindow(book.definition.policy.windows, member.zone, now);
+    const before = (member.gateway === null ? undefined : behind?.get(member.gateway)) ?? 0;
+    if (wait > 0) {
+      const guessed = member.zone === null && usesDeviceZones(book) ? ' (its time zone is guessed)' : '';
+      book.move(member, postpone(now + wait, `waits for its maintenance window${guessed}`), now);
+    } else if (max_per_gateway != null && member.gateway !== null && before >= max_per_gateway) {
+      book.move(member, postpone(now + BUSY_MS, `waits for others behind ${member.gateway}`), now);
+    } else {
+      if (member.gateway !== null) behind?.set(member.gateway, before + 1);
+      chosen.push(member);
+    }
+  }
+  return chosen;
+}
+
+/** Whether nobody at all may begin now; says until when. */
+function isShut(book: Book, now: number): boolean {
+  const { windows } = book.definition.policy;
+  if (usesDeviceZones(book)) return false;
+  const wait = waitForWindow(windows, null, now);
+  if (wait === 0) return false;
+  const opens = `the next maintenance window opens at ${new Date(now + wait).toISOString().slice(0, 16)}Z`;
+  book.state.reason = book.state.reason === null ? opens : `${book.state.reason}; ${opens}`;
+  return true;
+}
+
+const usesDeviceZones = ({ definition: { policy } }: Book): boolean =>
+  policy.windows.some(({ time_zone }) => time_zone === DEVICE_ZONE);

@@ -1,0 +1,57 @@
+/** What an operator may do to a campaign that runs, beside pausing and ending it. */
+import type { Book } from './book.ts';
+import { weighted } from './gate.ts';
+import { retry, skip } from './member.ts';
+import { noFailures } from './members.ts';
+
+/** What an operator's command led to. */
+export type Outcome = { ok: true } | { ok: false; problem: string };
+
+export const refuse = (problem: string): Outcome => ({ ok: false, problem });
+
+const BATCH = 1000;
+
+/** Gives members that failed another attempt, all or those with one error. Answers the members. */
+export function retryFailed(book: Book, error: string | undefined, now: number): string[] {
+  const serials: string[] = [];
+  for (
+    let left = book.members.failed(error, BATCH);
+    left.length > 0;
+    left = book.members.failed(error, BATCH)
+  ) {
+    for (const member of left) {
+      book.move(member, retry(now), now);
+      serials.push(member.serial_no);
+    }
+  }
+  book.keep();
+  return serials;
+}
+
+/** Leaves one device out. */
+export function skipDevice(book: Book, serialNo: string, actor: string, now: number): Outcome {
+  const member = book.members.get(serialNo);
+  if (member === undefined) return refuse('the device is no member of the campaign');
+  const change = skip(member, 'skipped_by_operator', `left out by ${actor}`, now);
+  if (change === undefined)
+    return refuse(`its update is ${member.state}: only one that has not begun can be left out`);
+  book.move(member, change, now);
+  book.keep();
+  return { ok: true };
+}
+
+/** Opens the next stage at the next tick, whatever the gate of the open one says of success and time. */
+export function advance(book: Book): Outcome {
+  const { state, definition } = book;
+  if (state.stage >= definition.policy.stages.length - 1) return refuse('the last stage is open already');
+  state.released = true;
+  acceptTrouble(book);
+  book.keep();
+  return { ok: true };
+}
+
+/** Failures and silence up to here are accepted: the gate counts from now. */
+export function acceptTrouble({ state, definition: { policy } }: Book): void {
+  state.accepted_failures = weighted(policy, state.failures[state.stage] ?? noFailures());
+  if (state.silent > 0) state.silence_accepted = true;
+}

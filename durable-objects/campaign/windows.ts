@@ -1,0 +1,60 @@
+/** Whether updates may begin now, and when next. Pure. */
+import { type Day, DEVICE_ZONE, type MaintenanceWindow } from '../../protocol/api.ts';
+
+const DAYS: readonly Day[] = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
+const dayNames: readonly (string | undefined)[] = DAYS;
+const MINUTE_MS = 60_000;
+const WEEK_MINUTES = 7 * 24 * 60;
+
+/**
+ * How long until a device may begin, in milliseconds: 0 inside a window, and where there are none. Exact to the
+ * minute; a window that a change of clocks skips opens with the next. `deviceZone` is the device's own, if known.
+ */
+export function waitForWindow(
+  windows: readonly MaintenanceWindow[],
+  deviceZone: string | null,
+  now: number,
+): number {
+  if (windows.length === 0) return 0;
+  return Math.min(...windows.map((window) => waitFor(window, zoneOf(window, deviceZone), now)));
+}
+
+/** The time zone that counts; a device that does not say its own has the window's fallback. */
+function zoneOf({ time_zone, fallback_time_zone }: MaintenanceWindow, deviceZone: string | null): string {
+  return time_zone === DEVICE_ZONE ? (deviceZone ?? fallback_time_zone) : time_zone;
+}
+
+function waitFor({ days = [...DAYS], from, to }: MaintenanceWindow, zone: string, now: number): number {
+  const here = minuteOfWeek(zone, now);
+  const [start, end] = [minutes(from), minutes(to)];
+  const length = end > start ? end - start : end + 24 * 60 - start;
+  const waits = days.map((day) => {
+    const opens = DAYS.indexOf(day) * 24 * 60 + start;
+    const since = (here - opens + WEEK_MINUTES) % WEEK_MINUTES;
+    return since < length ? 0 : WEEK_MINUTES - since;
+  });
+  const wait = Math.min(...waits) * MINUTE_MS;
+  return wait === 0 ? 0 : wait - (now % MINUTE_MS);
+}
+
+const minutes = (text: string): number => Number(text.slice(0, 2)) * 60 + Number(text.slice(3));
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+/** Minutes since Monday 00:00 where the clock shows the zone's time. */
+function minuteOfWeek(zone: string, now: number): number {
+  let format = formats.get(zone);
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat('en-GB', {
+      timeZone: zone,
+      weekday: 'short',
+      hour: '2-digit',
+      minute: '2-digit',
+      hourCycle: 'h23',
+    });
+    formats.set(zone, format);
+  }
+  const parts = Object.fromEntries(format.formatToParts(now).map(({ type, value }) => [type, value]));
+  const day = dayNames.indexOf(parts.weekday?.toLowerCase().slice(0, 3));
+  return day * 24 * 60 + Number(parts.hour) * 60 + Number(parts.minute);
+}

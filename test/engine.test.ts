@@ -1,0 +1,332 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beat, deliver, type Said } from './ingest.ts';
+import { publishFirmware } from './publish.ts';
+import { eventually, type Skylark, startSkylark } from './skylark.ts';
+
+type Metrics = {
+  counts: Record<string, number>;
+  stage: { index: number; name: string; state: string };
+  stages: { counts: Record<string, number> }[];
+};
+type Update = { serial_no: string; status: string; error: string | null; detail: string | null };
+
+/** Campaigns on devices this test plays itself, message by message. */
+describe('the campaign engine', () => {
+  let sky: Skylark;
+  beforeAll(async () => {
+    sky = await startSkylark();
+  });
+  afterAll(() => sky.stop());
+
+  const model = (n: number | string) => `ENGINE-${n}`;
+  const serials = (prefix: string, n: number) => Array.from({ length: n }, (_, i) => `${prefix}-${i}`);
+  const fleet = (names: readonly string[], of: string, more: object = {}) =>
+    deliver(
+      sky,
+      names.map((name) => beat(name, { model: of, ...more })),
+    );
+  const said = (serial_no: string, id: string, status: string, more: object = {}): Said => ({
+    serial_no,
+    channel: 'status',
+    payload: { campaign_id: id, status, timestamp: Math.floor(Date.now() / 1000), ...more },
+  });
+  const make = async (body: object) => {
+    const made = await sky.api('POST', '/campaigns', { name: 'engine', ...body });
+    expect(made.status, JSON.stringify(made.body)).toBe(201);
+    return String(made.body.id);
+  };
+  const start = async (body: object) => {
+    const id = await make(body);
+    const started = await sky.api('POST', `/campaigns/${id}/start`);
+    expect(started.status, JSON.stringify(started.body)).toBe(200);
+    return id;
+  };
+  const campaign = async (id: string) => (await sky.api('GET', `/campaigns/${id}`)).body;
+  const metrics = async (id: string) =>
+    (await sky.api('GET', `/campaigns/${id}/metrics`)).body as unknown as Metrics;
+  const members = async (id: string, status?: string) => {
+    const filter = status === undefined ? '' : `&status=${status}`;
+    const { body } = await sky.api('GET', `/campaigns/${id}/devices?limit=200${filter}`);
+    return body.items as Update[];
+  };
+  const offered = (id: string, n: number) =>
+    eventually(`${n} offers`, async () => {
+      const list = (await members(id, 'offered')).map(({ serial_no }) => serial_no);
+      return list.length >= n && list;
+    });
+  const become = (id: string, status: string) =>
+    eventually(`the campaign to be ${status}`, async () => (await campaign(id)).status === status);
+  /** A device takes its update and comes back with it. */
+  const update = async (id: string, names: readonly string[], of: string, version: string) => {
+    await deliver(
+      sky,
+      names.map((name) => said(name, id, 'downloading')),
+    );
+    await deliver(
+      sky,
+      names.map((name) => beat(name, { model: of, current_firmware: version })),
+    );
+  };
+  const everyone = [{ name: 'all', percentage: 100, success_threshold: 0 }];
+
+  it('opens a manual stage when an operator says so, and any stage at an operator’s word', async () => {
+    const of = model('manual');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('MAN', 10), of);
+    const id = await start({
+      firmware_id: firmware.id,
+      stages: [
+        { name: 'one', count: 1 },
+        { name: 'hand', percentage: 50, start: 'manual' },
+        { name: 'rest', percentage: 100, min_duration_s: 3600 },
+      ],
+    });
+    await update(id, await offered(id, 1), of, 'v2.0.0');
+    await eventually('it to wait for an operator', async () =>
+      String((await campaign(id)).status_reason).includes('waits for an operator'),
+    );
+    expect((await metrics(id)).counts.completed).toBe(1);
+    expect((await sky.api('POST', `/campaigns/${id}/advance`)).status).toBe(200);
+    const second = await offered(id, 4);
+    expect(second).toHaveLength(4);
+    // Nobody of the second stage has finished: forced all the same.
+    expect((await sky.api('POST', `/campaigns/${id}/advance`)).status).toBe(200);
+    await offered(id, 9);
+    expect((await sky.api('POST', `/campaigns/${id}/advance`)).status).toBe(409);
+  });
+
+  it('gives devices that failed another attempt, all or those of one error, and leaves one out', async () => {
+    const of = model('retry');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const names = serials('RE', 4);
+    await fleet(names, of);
+    const id = await start({
+      firmware_id: firmware.id,
+      stages: everyone,
+      failure_threshold: 100,
+      max_concurrent: 3,
+    });
+    const first = await offered(id, 3);
+    const left = names.find((name) => !first.includes(name)) ?? '';
+    const skipped = await sky.api('POST', `/campaigns/${id}/devices/${left}/skip`);
+    expect(skipped.body).toMatchObject({ status: 'skipped', error: 'skipped_by_operator' });
+    const [a = '', b = '', c = ''] = first;
+    await deliver(sky, [
+      said(a, id, 'failed', { error: 'flash_error' }),
+      said(b, id, 'failed', { error: 'no_space' }),
+    ]);
+    await update(id, [c], of, 'v2.0.0');
+    await become(id, 'completed');
+    expect((await sky.api('POST', `/campaigns/${id}/retry`, { error: 'no_space' })).body.status).toBe(
+      'active',
+    );
+    expect(await offered(id, 1)).toEqual([b]);
+    await update(id, [b], of, 'v2.0.0');
+    await become(id, 'completed');
+    expect((await metrics(id)).counts).toMatchObject({ completed: 2, failed: 1, skipped: 1 });
+    expect((await sky.api('POST', `/campaigns/${id}/retry`, { error: 'no_space' })).status).toBe(409);
+    expect((await sky.api('POST', `/campaigns/${id}/devices/${c}/skip`)).status).toBe(409);
+  });
+
+  it('starts with the approval of a second person, where the settings ask for it', async () => {
+    const of = model('approve');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('AP', 1), of);
+    const set = async (on: boolean) => {
+      const { body } = await sky.api('GET', '/settings');
+      await sky.api('PUT', '/settings', { version: body.version, settings: { approve_campaigns: on } });
+    };
+    await set(true);
+    const id = await make({ firmware_id: firmware.id });
+    expect((await sky.api('POST', `/campaigns/${id}/start`)).status).toBe(409);
+    expect((await sky.api('POST', `/campaigns/${id}/approve`)).status).toBe(409);
+    const { body: second } = await sky.api('POST', '/auth/token', sky.facts.admin);
+    const other = { Authorization: `Bearer ${second.token}` };
+    const approved = await sky.api('POST', `/campaigns/${id}/approve`, undefined, other);
+    expect(approved.body.approved_by).toBe(`user:${sky.facts.admin.email}`);
+    await sky.api('PUT', `/campaigns/${id}`, { failure_threshold: 50 });
+    expect((await sky.api('POST', `/campaigns/${id}/start`)).status).toBe(409);
+    await sky.api('POST', `/campaigns/${id}/approve`, undefined, other);
+    expect((await sky.api('POST', `/campaigns/${id}/start`)).status).toBe(200);
+    await set(false);
+  });
+
+  it('refuses a change made on an old version of the campaign', async () => {
+    const of = model('match');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const id = await make({ firmware_id: firmware.id });
+    const tag = async () =>
+      (
+        await fetch(`${sky.facts.url}/api/v1/campaigns/${id}`, {
+          headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+        })
+      ).headers.get('ETag') ?? '';
+    const old = await tag();
+    const put = (match: string) =>
+      sky.api('PUT', `/campaigns/${id}`, { max_concurrent: 7 }, { 'If-Match': match });
+    expect((await put(old)).status).toBe(200);
+    expect((await put(old)).status).toBe(412);
+    expect((await put(await tag())).status).toBe(200);
+    expect((await put('*')).status).toBe(200);
+  });
+
+  it('begins nothing outside its maintenance windows, and nothing after its end', async () => {
+    const of = model('window');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('WIN', 2), of);
+    const [hour, other] = [new Date().getUTCHours(), (new Date().getUTCHours() + 12) % 24];
+    const window = (h: number) => ({
+      from: `${String(h).padStart(2, '0')}:00`,
+      to: `${String((h + 1) % 24).padStart(2, '0')}:59`,
+    });
+    const id = await start({ firmware_id: firmware.id, stages: everyone, windows: [window(other)] });
+    await eventually('it to say when it goes on', async () =>
+      String((await campaign(id)).status_reason).includes('the next maintenance window opens at'),
+    );
+    expect((await metrics(id)).counts).toMatchObject({ pending: 2, offered: 0 });
+    await sky.api('PUT', `/campaigns/${id}`, { windows: [window(hour)] });
+    await offered(id, 2);
+    const end_at = new Date(Date.now() - 1000).toISOString();
+    await sky.api('PUT', `/campaigns/${id}`, { end_at });
+    await eventually('the rest to be skipped', async () => (await metrics(id)).counts.skipped === 2);
+    await become(id, 'completed');
+    expect((await members(id))[0]).toMatchObject({ error: 'ended' });
+  });
+
+  it('never has two updates on one device: the higher priority first, and a newer campaign takes over', async () => {
+    const of = model('two');
+    const [v2, v3, v4] = [
+      await publishFirmware(sky, 'v2.0.0', { model: of }),
+      await publishFirmware(sky, 'v3.0.0', { model: of }),
+      await publishFirmware(sky, 'v4.0.0', { model: of }),
+    ];
+    await fleet(serials('TWO', 2), of);
+    const old = await start({ name: 'old', firmware_id: v2.id, stages: everyone, max_concurrent: 1 });
+    const [busy = ''] = await offered(old, 1);
+    await deliver(sky, [said(busy, old, 'downloading')]);
+    const newer = await start({ name: 'newer', firmware_id: v3.id, stages: everyone });
+    const [free = ''] = await offered(newer, 1);
+    expect(free).not.toBe(busy);
+    const waits = await eventually('the newer one to wait for the busy device', async () =>
+      (await members(newer, 'pending')).find(({ detail }) => detail?.includes('"old" has it first')),
+    );
+    expect(waits.serial_no).toBe(busy);
+    await deliver(sky, [beat(busy, { model: of, current_firmware: 'v2.0.0' })]);
+    await eventually('the old one to say who took over', async () =>
+      (await members(old, 'skipped')).find(
+        ({ error, detail }) => error === 'superseded' && detail?.includes('"newer"'),
+      ),
+    );
+    await become(old, 'completed');
+    const low = await start({ name: 'low', firmware_id: v4.id, stages: everyone, priority: 1 });
+    await eventually('the low one to wait', async () => {
+      const list = await members(low, 'pending');
+      return list.length === 2 && list.every(({ detail }) => detail?.includes('"newer" has it first'));
+    });
+    await offered(newer, 2);
+    await update(newer, [free, busy], of, 'v3.0.0');
+    await become(newer, 'completed');
+    expect(await offered(low, 2)).toHaveLength(2);
+  });
+
+  it('takes a device that is too old over the release it needs first', async () => {
+    const of = model('steps');
+    await publishFirmware(sky, 'v1.5.0', { model: of });
+    const target = await publishFirmware(sky, 'v2.0.0', { model: of, min_version: 'v1.5.0' });
+    await fleet(['STEP-0'], of);
+    const id = await start({ firmware_id: target.id, stages: everyone });
+    await update(id, await offered(id, 1), of, 'v1.5.0');
+    await offered(id, 1);
+    await update(id, ['STEP-0'], of, 'v2.0.0');
+    await become(id, 'completed');
+    const { items } = (await sky.api('GET', '/devices/STEP-0/updates')).body as { items: Update[] };
+    expect(items).toMatchObject([{ status: 'completed' }]);
+  });
+
+  it('leaves out, with the reason, who cannot have it', async () => {
+    const of = model('skip');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of, min_version: 'v1.9.0' });
+    await fleet(['SK-OLD'], of, { current_firmware: 'v1.0.0' });
+    await fleet(['SK-HAS'], of, { current_firmware: 'v2.0.0' });
+    await fleet(['SK-OUT', 'SK-OK'], of, { current_firmware: 'v1.9.0' });
+    await sky.api('POST', '/devices/SK-OUT/revoke');
+    const id = await start({ firmware_id: firmware.id, stages: everyone });
+    await offered(id, 1);
+    const reasons = (await members(id)).map(({ serial_no, error }) => [serial_no, error]);
+    expect(reasons).toEqual([
+      ['SK-HAS', 'has_version'],
+      ['SK-OK', null],
+      ['SK-OLD', 'below_min_version'],
+      ['SK-OUT', 'revoked'],
+    ]);
+  });
+
+  it('stops when updated devices fall silent, though each said that all went well', async () => {
+    const of = model('silent');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const names = serials('SIL', 30);
+    await fleet(names, of);
+    const id = await start({
+      firmware_id: firmware.id,
+      stages: [
+        { name: 'canary', count: 3, min_duration_s: 3600 },
+        { name: 'rest', percentage: 100 },
+      ],
+    });
+    const canary = await offered(id, 3);
+    await update(id, canary, of, 'v2.0.0');
+    await eventually('them to complete', async () => (await metrics(id)).counts.completed === 3);
+    await deliver(
+      sky,
+      canary.map((name) => ({
+        serial_no: name,
+        channel: 'status',
+        payload: { status: 'offline' },
+        at: Date.now() + 1,
+      })),
+    );
+    await become(id, 'paused');
+    expect((await campaign(id)).status_reason).toMatch(/3 of 3 failed or fell silent after the update/);
+    expect((await metrics(id)).counts.pending).toBe(27);
+  });
+
+  it('is joined by devices that come to match, when it is dynamic', async () => {
+    const of = model('dynamic');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(['DYN-0'], of);
+    const id = await start({ firmware_id: firmware.id, stages: everyone, target: { dynamic: true } });
+    await update(id, await offered(id, 1), of, 'v2.0.0');
+    await fleet(['DYN-1'], of);
+    await eventually('the new device to be offered it', async () =>
+      (await members(id, 'offered')).find(({ serial_no }) => serial_no === 'DYN-1'),
+    );
+    await update(id, ['DYN-1'], of, 'v2.0.0');
+    await eventually('both to complete', async () => (await metrics(id)).counts.completed === 2);
+    expect((await campaign(id)).status).toBe('active');
+  });
+
+  it('takes a sample, a group first, and counts in devices', async () => {
+    const of = model('sample');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('SAM', 16), of);
+    await fleet(serials('LAB', 4), of, { group: 'lab' });
+    const half = await make({ firmware_id: firmware.id, target: { percentage: 50 } });
+    await sky.api('POST', `/campaigns/${half}/start`);
+    expect((await metrics(half)).counts).toMatchObject({ skipped: 0 });
+    expect((await members(half)).length).toBe(10);
+    await sky.api('POST', `/campaigns/${half}/cancel`);
+    const id = await start({
+      firmware_id: firmware.id,
+      stages: [
+        { name: 'lab', group: 'lab' },
+        { name: 'few', count: 2 },
+        { name: 'all', percentage: 100 },
+      ],
+    });
+    expect((await offered(id, 4)).sort()).toEqual(serials('LAB', 4));
+    const sizes = (await metrics(id)).stages.map(({ counts }) =>
+      Object.values(counts).reduce((sum, n) => sum + n, 0),
+    );
+    expect(sizes).toEqual([4, 2, 14]);
+  });
+});

@@ -1,0 +1,24 @@
+/** Entity tags and `If-Match` (RFC 9110 §13.1.1): a change made on an old version is refused. */
+import type { Campaign } from '../../protocol/api.ts';
+import { digestSecret } from '../../store/credentials.ts';
+import type { AppContext } from '../context.ts';
+import { ProblemError } from '../problem.ts';
+
+/** Of what an operator says of a campaign, and where it stands; its progress does not change it. */
+export async function etagOf(campaign: Campaign): Promise<string> {
+  const { updated_at: _u, status_reason: _r, started_at: _s, finished_at: _f, ...said } = campaign;
+  return `"${(await digestSecret(JSON.stringify(said))).slice(0, 32)}"`;
+}
+
+/** Throws a 412 where the request has an `If-Match` that names another version. */
+export async function requireMatch(c: AppContext, campaign: Campaign): Promise<void> {
+  const wanted = c.req.header('If-Match');
+  if (wanted === undefined || wanted.trim() === '*') return;
+  const tags = wanted.split(',').map((tag) => tag.trim());
+  if (tags.includes(await etagOf(campaign))) return;
+  throw new ProblemError(
+    412,
+    'Changed meanwhile',
+    'The campaign is no longer as you read it: read it again, then repeat your change.',
+  );
+}
