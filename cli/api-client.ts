@@ -39,8 +39,9 @@ export class ApiClient {
     return this.#json('GET', path, shape);
   }
 
-  post<Value>(path: string, shape: z.ZodType<Value>, body?: object): Promise<Value> {
-    return this.#json('POST', path, shape, body);
+  /** `patienceMs`: how long the answer may take. */
+  post<Value>(path: string, shape: z.ZodType<Value>, body?: object, patienceMs = REQUEST_MS): Promise<Value> {
+    return this.#json('POST', path, shape, body, patienceMs);
   }
 
   /** Posts a text of some media type. */
@@ -59,8 +60,12 @@ export class ApiClient {
   }
 
   /** Puts bytes; tried again where the network or the server fails. */
-  async putBytes(path: string, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    await this.#send('PUT', path, { body: bytes, headers: { 'Content-Type': 'application/octet-stream' } });
+  async putBytes(
+    path: string,
+    bytes: Uint8Array<ArrayBuffer>,
+    type = 'application/octet-stream',
+  ): Promise<void> {
+    await this.#send('PUT', path, { body: bytes, headers: { 'Content-Type': type } });
   }
 
   /** Every item of a list. */
@@ -77,26 +82,33 @@ export class ApiClient {
     return items;
   }
 
-  async #json<Value>(method: string, path: string, shape: z.ZodType<Value>, body?: object): Promise<Value> {
+  async #json<Value>(
+    method: string,
+    path: string,
+    shape: z.ZodType<Value>,
+    body?: object,
+    patienceMs = REQUEST_MS,
+  ): Promise<Value> {
     const response = await this.#send(
       method,
       path,
       body === undefined
         ? {}
         : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } },
+      patienceMs,
     );
     return shape.parse(await response.json());
   }
 
   /** Network failures and 5xx are tried again: everything the CLI sends may be sent twice. */
-  async #send(method: string, path: string, init: RequestInit): Promise<Response> {
+  async #send(method: string, path: string, init: RequestInit, patienceMs = REQUEST_MS): Promise<Response> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         const response = await fetch(`${this.#url}/api/v1${path}`, {
           ...init,
           method,
           headers: { ...init.headers, Authorization: `Bearer ${this.#key}` },
-          signal: AbortSignal.timeout(REQUEST_MS),
+          signal: AbortSignal.timeout(patienceMs),
         });
         if (response.ok) return response;
         const error = new ApiError(response.status, await response.text());

@@ -1,32 +1,14 @@
 /** `skylark campaign …` */
 import { campaign } from '../protocol/api.ts';
-import { findFirmware, parseStages, watch } from './campaign.ts';
+import { type CreateOptions, createCampaign, watch } from './campaign.ts';
 import { api, globals, list, percent, print, program, wholeNumber } from './command-line.ts';
 import { table } from './output.ts';
 
 const campaigns = program.command('campaign').description('make and steer campaigns');
-interface CreateOptions {
-  firmware: string;
-  targetModel?: string;
-  targetVersion?: string;
-  groups?: string[];
-  tags?: string[];
-  serials?: string[];
-  stages?: string;
-  successThreshold?: number;
-  minDuration?: number;
-  failureThreshold?: number;
-  onFailure?: string;
-  maxConcurrent?: number;
-  rate?: number;
-  timeout?: number;
-  maxAttempts?: number;
-  start?: boolean;
-}
 campaigns
   .command('create <name>')
   .description('make a campaign, as a draft')
-  .requiredOption('--firmware <firmware>', 'its ID, or MODEL/VERSION')
+  .requiredOption('--firmware <firmware>', 'its ID, or MODEL/VERSION; an app: MODEL/NAME@VERSION')
   .option('--target-model <model>', 'only this model')
   .option('--target-version <range>', 'only devices in this range, such as "< v1.1.0"')
   .option('--groups <groups>', 'only these groups, separated by commas', list)
@@ -43,28 +25,7 @@ campaigns
   .option('--max-attempts <n>', 'attempts per device', wholeNumber)
   .option('--start', 'start it at once')
   .action(async (name: string, o: CreateOptions) => {
-    const client = api();
-    const { id: firmware_id } = await findFirmware(client, o.firmware);
-    const target = {
-      model: o.targetModel,
-      fw_version: o.targetVersion,
-      groups: o.groups,
-      tags: o.tags,
-      serial_nos: o.serials,
-    };
-    const made = await client.post('/campaigns', campaign, {
-      name,
-      firmware_id,
-      target,
-      stages: o.stages === undefined ? undefined : parseStages(o.stages, o.successThreshold, o.minDuration),
-      failure_threshold: o.failureThreshold,
-      on_failure: o.onFailure,
-      max_concurrent: o.maxConcurrent,
-      rate_per_minute: o.rate,
-      update_timeout_s: o.timeout,
-      max_attempts: o.maxAttempts,
-    });
-    const now = o.start === true ? await client.post(`/campaigns/${made.id}/start`, campaign) : made;
+    const now = await createCampaign(api(), name, o);
     print(now, () => `${now.name}  ${now.status}  ${now.id}`);
   });
 for (const action of ['start', 'pause', 'resume', 'cancel'] as const) {

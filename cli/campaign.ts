@@ -8,19 +8,23 @@ import {
   type Firmware,
   firmware,
 } from '../protocol/api.ts';
+import { parseFirmwareTitle } from '../protocol/target-path.ts';
 import { type ApiClient, CommandFailed, WrongUsage } from './api-client.ts';
 import { bar, say } from './output.ts';
 
 const POLL_MS = 1000;
 const OVER = ['completed', 'cancelled', 'rolled_back'];
 
-/** The firmware named by its ID or as `MODEL/VERSION`. */
-export async function findFirmware(api: ApiClient, name: string): Promise<Firmware> {
-  const [model, version] = name.split('/');
-  if (version === undefined) return api.get(`/firmware/${encodeURIComponent(name)}`, firmware);
-  const query = new URLSearchParams({ model: model ?? '', version });
-  const [found] = await api.list(`/firmware?${query}`, firmware);
-  if (found === undefined) throw new CommandFailed(`there is no firmware ${name}`);
+/** The firmware named by its ID, or as `MODEL/VERSION`; an app as `MODEL/NAME@VERSION`. */
+export async function findFirmware(api: ApiClient, title: string): Promise<Firmware> {
+  if (!title.includes('/')) return api.get(`/firmware/${encodeURIComponent(title)}`, firmware);
+  const named = parseFirmwareTitle(title);
+  if (named === undefined)
+    throw new WrongUsage('name firmware as MODEL/VERSION, an app as MODEL/NAME@VERSION');
+  const { model, version, kind, name } = named;
+  const query = new URLSearchParams({ model, version, kind, ...(name === null ? {} : { name }) });
+  const found = (await api.list(`/firmware?${query}`, firmware)).find((row) => row.name === name);
+  if (found === undefined) throw new CommandFailed(`there is no firmware ${title}`);
   return found;
 }
 
@@ -39,6 +43,50 @@ export function parseStages(
     ...(successThreshold === undefined ? {} : { success_threshold: successThreshold }),
     ...(minDurationS === undefined ? {} : { min_duration_s: minDurationS }),
   }));
+}
+
+export interface CreateOptions {
+  firmware: string;
+  targetModel?: string;
+  targetVersion?: string;
+  groups?: string[];
+  tags?: string[];
+  serials?: string[];
+  stages?: string;
+  successThreshold?: number;
+  minDuration?: number;
+  failureThreshold?: number;
+  onFailure?: string;
+  maxConcurrent?: number;
+  rate?: number;
+  timeout?: number;
+  maxAttempts?: number;
+  start?: boolean;
+}
+
+/** Makes a campaign, and starts it where that is wanted. */
+export async function createCampaign(api: ApiClient, name: string, o: CreateOptions): Promise<Campaign> {
+  const { id: firmware_id } = await findFirmware(api, o.firmware);
+  const target = {
+    model: o.targetModel,
+    fw_version: o.targetVersion,
+    groups: o.groups,
+    tags: o.tags,
+    serial_nos: o.serials,
+  };
+  const made = await api.post('/campaigns', campaign, {
+    name,
+    firmware_id,
+    target,
+    stages: o.stages === undefined ? undefined : parseStages(o.stages, o.successThreshold, o.minDuration),
+    failure_threshold: o.failureThreshold,
+    on_failure: o.onFailure,
+    max_concurrent: o.maxConcurrent,
+    rate_per_minute: o.rate,
+    update_timeout_s: o.timeout,
+    max_attempts: o.maxAttempts,
+  });
+  return o.start === true ? await api.post(`/campaigns/${made.id}/start`, campaign) : made;
 }
 
 export interface WatchOptions {

@@ -1,8 +1,8 @@
 /** What every command shares: the global options, the API behind them, and how results are printed. */
-import { existsSync, readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { ApiClient, WrongUsage } from './api-client.ts';
-import { openSigningKey, type SigningKey } from './tuf-keys.ts';
+import { openSigningKey, type SigningKey } from './signing-key.ts';
+import { readText } from './text-file.ts';
 
 export const program = new Command('skylark')
   .description('Over-the-air updates for IoT fleets.')
@@ -23,12 +23,17 @@ interface Globals {
 export const globals = (): Globals => program.opts<Globals>();
 const setting = (given: string | undefined, name: string) => given ?? (process.env[name] || undefined);
 
-/** The API as the options or the environment say. Throws {@link WrongUsage} where they do not. */
-export function api(): ApiClient {
-  const { url: givenUrl, apiKey } = globals();
-  const [url, key] = [setting(givenUrl, 'SKYLARK_URL'), setting(apiKey, 'SKYLARK_API_KEY')];
+/** Where Skylark is. Throws {@link WrongUsage} where neither options nor environment say. */
+export function serverUrl(): string {
+  const url = setting(globals().url, 'SKYLARK_URL');
   if (url === undefined) throw new WrongUsage('say where Skylark is: --url or SKYLARK_URL');
   if (!URL.canParse(url)) throw new WrongUsage('--url is not a URL');
+  return url.replace(/\/$/, '');
+}
+
+/** The API as the options or the environment say. Throws {@link WrongUsage} where they do not. */
+export function api(): ApiClient {
+  const [url, key] = [serverUrl(), setting(globals().apiKey, 'SKYLARK_API_KEY')];
   if (key === undefined) throw new WrongUsage('an API key is needed: --api-key or SKYLARK_API_KEY');
   return new ApiClient(url, key);
 }
@@ -52,11 +57,6 @@ export async function neededKey(): Promise<SigningKey> {
   if (key === undefined)
     throw new WrongUsage('a release key is needed: --release-key or SKYLARK_RELEASE_KEY');
   return key;
-}
-
-export function readText(file: string): string {
-  if (!existsSync(file)) throw new WrongUsage(`there is no file ${file}`);
-  return readFileSync(file, 'utf8');
 }
 
 /** JSON for programs, else the text for people. */

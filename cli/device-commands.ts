@@ -1,8 +1,9 @@
 /** `skylark device …` */
 import { device, importReport } from '../protocol/api.ts';
 import { CommandFailed } from './api-client.ts';
-import { api, print, program, readText } from './command-line.ts';
+import { api, print, program } from './command-line.ts';
 import { table } from './output.ts';
+import { readText } from './text-file.ts';
 
 const devices = program.command('device').description('the fleet');
 devices

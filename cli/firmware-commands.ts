@@ -1,11 +1,16 @@
 /** `skylark firmware …` */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { firmware } from '../protocol/api.ts';
+import { Option } from 'commander';
+import { FIRMWARE_KINDS, type Firmware, firmware } from '../protocol/api.ts';
+import { firmwareTitle } from '../protocol/target-path.ts';
 import { CommandFailed, WrongUsage } from './api-client.ts';
 import { findFirmware } from './campaign.ts';
-import { api, neededKey, print, program, readText, releaseKey } from './command-line.ts';
-import { checksumOf, publish, upload } from './firmware.ts';
-import { say, table } from './output.ts';
+import { api, neededKey, print, program, releaseKey } from './command-line.ts';
+import { attach, checksumOf, publish, upload } from './firmware.ts';
+import { bytes, say, table } from './output.ts';
+import { readText } from './text-file.ts';
+
+const line = (row: Firmware): string => `${firmwareTitle(row)}  ${row.state}  ${row.id}`;
 
 const firmwares = program.command('firmware').description('upload, sign, publish');
 firmwares
@@ -18,45 +23,71 @@ firmwares
     writeFileSync(`${file}.sig`, `${JSON.stringify({ keyid, sig, checksum })}\n`);
     print({ file: `${file}.sig`, keyid, sig, checksum }, () => `${file}.sig`);
   });
+interface UploadFlags {
+  version: string;
+  model: string;
+  kind: string;
+  name?: string;
+  releaseNotes?: string;
+  minVersion?: string;
+  advisory?: string;
+  sbom?: string;
+}
 firmwares
   .command('upload <file>')
   .description('upload a firmware; with a release key also sign and publish it')
   .requiredOption('--version <version>', 'such as v1.1.0')
   .requiredOption('--model <model>', 'the hardware it is for')
-  .option('--kind <kind>', 'firmware or app', 'firmware')
+  .addOption(new Option('--kind <kind>', 'what it is').choices(FIRMWARE_KINDS).default('firmware'))
+  .option('--name <name>', "an app's name, as devices call it in their heartbeats")
   .option('--release-notes <file>', 'a text file')
-  .option('--min-version <version>', 'devices must have at least this')
-  .action(
-    async (
-      file: string,
-      options: Record<'version' | 'model' | 'kind', string> & { releaseNotes?: string; minVersion?: string },
-    ) => {
-      if (!existsSync(file)) throw new WrongUsage(`there is no file ${file}`);
-      const [client, key] = [api(), await releaseKey()];
-      const { version, model, kind, minVersion, releaseNotes } = options;
-      const uploaded = await upload(client, file, {
-        version,
-        model,
-        kind,
-        release_notes: releaseNotes === undefined ? '' : readText(releaseNotes),
-        ...(minVersion === undefined ? {} : { min_version: minVersion }),
-      });
-      if (uploaded.checksum !== (await checksumOf(file)))
-        throw new CommandFailed('the server has other bytes than the file');
-      const row = key === undefined ? uploaded : await publish(client, uploaded, key);
-      print(row, () => `${row.model}/${row.version}  ${row.state}  ${row.id}`);
-      if (row.state === 'uploaded')
-        say('Not published yet: run "skylark firmware publish" with the release key.');
-    },
-  );
+  .option('--min-version <version>', 'devices must have at least this firmware')
+  .option('--advisory <file>', 'what it mends, such as a CSAF document: stored beside it')
+  .option('--sbom <file>', 'its bill of materials, such as CycloneDX or SPDX: stored beside it')
+  .action(async (file: string, flags: UploadFlags) => {
+    for (const given of [file, flags.advisory, flags.sbom])
+      if (given !== undefined && !existsSync(given)) throw new WrongUsage(`there is no file ${given}`);
+    if (flags.name !== undefined && flags.kind !== 'app')
+      throw new WrongUsage('--name goes with --kind app: firmware is named by its model and version');
+    const [client, key] = [api(), await releaseKey()];
+    const { version, model, kind, name, minVersion, releaseNotes, advisory, sbom } = flags;
+    const uploaded = await upload(client, file, {
+      version,
+      model,
+      kind,
+      release_notes: releaseNotes === undefined ? '' : readText(releaseNotes),
+      ...(name === undefined ? {} : { name }),
+      ...(minVersion === undefined ? {} : { min_version: minVersion }),
+    });
+    if (uploaded.checksum !== (await checksumOf(file)))
+      throw new CommandFailed('the server has other bytes than the file');
+    const whole = await attach(client, uploaded, {
+      ...(advisory === undefined ? {} : { advisory }),
+      ...(sbom === undefined ? {} : { sbom }),
+    });
+    const row = key === undefined ? whole : await publish(client, whole, key);
+    print(row, () => line(row));
+    if (row.state === 'uploaded')
+      say('Not published yet: run "skylark firmware publish" with the release key.');
+  });
 firmwares
   .command('publish <firmware>')
-  .description('sign and publish an uploaded firmware, by ID or MODEL/VERSION')
+  .description('sign and publish an uploaded firmware, by ID or MODEL/VERSION; an app: MODEL/NAME@VERSION')
   .action(async (name: string) => {
     const client = api();
     const key = await neededKey();
     const row = await publish(client, await findFirmware(client, name), key);
-    print(row, () => `${row.model}/${row.version}  ${row.state}  ${row.id}`);
+    print(row, () => line(row));
+  });
+firmwares
+  .command('withdraw <firmware>')
+  .description('take it back for good: campaigns with it are paused, and none can start')
+  .requiredOption('--reason <text>', 'why')
+  .action(async (title: string, { reason }: { reason: string }) => {
+    const client = api();
+    const { id } = await findFirmware(client, title);
+    const row = await client.post(`/firmware/${id}/withdraw`, firmware, { reason });
+    print(row, () => line(row));
   });
 firmwares
   .command('list')
@@ -65,8 +96,8 @@ firmwares
     const rows = await api().list('/firmware', firmware);
     print(rows, () =>
       table(
-        ['MODEL', 'VERSION', 'STATE', 'SIZE', 'ID'],
-        rows.map((r) => [r.model, r.version, r.state, String(r.size_bytes), r.id]),
+        ['FIRMWARE', 'KIND', 'STATE', 'SIZE', 'ID'],
+        rows.map((r) => [firmwareTitle(r), r.kind, r.state, bytes(r.size_bytes), r.id]),
       ),
     );
   });

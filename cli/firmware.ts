@@ -1,8 +1,15 @@
 /** Uploading, signing and publishing firmware. The release key is used here and goes nowhere. */
 import { createHash } from 'node:crypto';
-import { createReadStream, statSync } from 'node:fs';
+import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { type Firmware, firmware, uploadState } from '../protocol/api.ts';
+import {
+  FIRMWARE_DOCUMENTS,
+  type Firmware,
+  type FirmwareDocument,
+  firmware,
+  uploadState,
+} from '../protocol/api.ts';
+import { targetPath } from '../protocol/target-path.ts';
 import { targets as targetsSchema } from '../protocol/tuf.ts';
 import { type ApiClient, ApiError, CommandFailed } from './api-client.ts';
 import { Progress } from './output.ts';
@@ -10,11 +17,15 @@ import type { SigningKey } from './tuf-keys.ts';
 
 const AT_ONCE = 4;
 const SIGN_TRIES = 5;
+/** The server reads all of it once more. */
+const COMPLETE_MS = 900_000;
 
 export interface UploadOptions {
   version: string;
   model: string;
   kind: string;
+  /** Of an app. */
+  name?: string;
   release_notes: string;
   min_version?: string;
 }
@@ -30,7 +41,8 @@ export async function checksumOf(file: string): Promise<string> {
 export async function upload(api: ApiClient, file: string, options: UploadOptions): Promise<Firmware> {
   const size_bytes = statSync(file).size;
   const checksum = await checksumOf(file);
-  const state = await api.post('/firmware/uploads', uploadState, { ...options, checksum, size_bytes });
+  const begin = () => api.post('/firmware/uploads', uploadState, { ...options, checksum, size_bytes });
+  const state = await begin();
   if (state.firmware !== null) return state.firmware;
   const missing = Array.from({ length: state.part_count }, (_, i) => i + 1).filter(
     (n) => !state.parts.includes(n),
@@ -44,7 +56,8 @@ export async function upload(api: ApiClient, file: string, options: UploadOption
       const start = (part - 1) * state.part_size;
       const length = sizeOf(part);
       const bytes = new Uint8Array(length);
-      await handle.read(bytes, 0, length, start);
+      const { bytesRead } = await handle.read(bytes, 0, length, start);
+      if (bytesRead !== length) throw new CommandFailed(`${file} has changed while it was read`);
       await api.putBytes(`/firmware/uploads/${state.id}/parts/${part}`, bytes);
       done += length;
       progress.tell(done);
@@ -55,7 +68,30 @@ export async function upload(api: ApiClient, file: string, options: UploadOption
   } finally {
     await handle.close();
   }
-  return api.post(`/firmware/uploads/${state.id}/complete`, firmware);
+  try {
+    return await api.post(`/firmware/uploads/${state.id}/complete`, firmware, undefined, COMPLETE_MS);
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 404)) throw error;
+    // It was completed, and only the answer was lost: then the firmware is there.
+    const { firmware: there } = await begin();
+    if (there === null) throw error;
+    return there;
+  }
+}
+
+/** Stores documents beside firmware: bills of materials and advisories are named by files. */
+export async function attach(
+  api: ApiClient,
+  row: Firmware,
+  files: Partial<Record<FirmwareDocument, string>>,
+): Promise<Firmware> {
+  for (const document of FIRMWARE_DOCUMENTS) {
+    const file = files[document];
+    if (file === undefined) continue;
+    const type = file.endsWith('.json') ? 'application/json' : 'application/octet-stream';
+    await api.putBytes(`/firmware/${row.id}/${document}`, new Uint8Array(readFileSync(file)), type);
+  }
+  return api.get(`/firmware/${row.id}`, firmware);
 }
 
 /** Signs the release and publishes it. Looks first at what it signs: a server must not get anything else signed. */
@@ -78,7 +114,7 @@ function inspect(bytes: Uint8Array, row: Firmware): void {
   const metadata = targetsSchema.safeParse(JSON.parse(new TextDecoder().decode(bytes)));
   if (!metadata.success)
     throw new CommandFailed('the server asked to sign something that is no update metadata');
-  const path = `${row.model}/${row.version}.bin`;
+  const path = targetPath(row);
   const target = metadata.data.targets[path];
   const wanted = row.checksum.slice('sha256:'.length);
   if (target?.hashes.sha256 !== wanted || target.length !== row.size_bytes) {

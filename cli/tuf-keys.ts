@@ -1,31 +1,21 @@
-/** Signing keys and the offline-signed half of the update metadata: root and targets. None of these keys leave here. */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+/** A new repository: the roles' keys, and the signed root and targets that trust them. */
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  canonicalBytes,
-  envelope,
-  keyIdOf,
-  type PublicKey,
-  type Root,
-  type Signature,
-  SPEC_VERSION,
-  type Targets,
-} from '../protocol/tuf.ts';
+import { type DelegatedRole, type Root, SPEC_VERSION, type Targets } from '../protocol/tuf.ts';
+import { CommandFailed } from './api-client.ts';
+import { generateKey, openSigningKey, readPem, type SigningKey } from './signing-key.ts';
+import { fileOf, inDays, writeSigned } from './tuf-files.ts';
 
-const DAY_MS = 86_400_000;
-const ROOT_DAYS = 730;
-const TARGETS_DAYS = 365;
+export { generateKey, openSigningKey, type SigningKey } from './signing-key.ts';
 
-/** The roles' keys, one file each. `online` goes to the Worker as a secret, `release` to CI, the others to a safe. */
-const KEY_NAMES = ['root', 'targets', 'release', 'online'] as const;
+export const ROOT_DAYS = 730;
+export const TARGETS_DAYS = 365;
+/** The role that speaks for every model that has none of its own. */
+export const ANY_MODEL = 'release';
+
+/** The roles' keys. `online` goes to the Worker as a secret, `release` to CI, the others to a safe. */
+export const KEY_NAMES = ['root', 'targets', 'release', 'online'] as const;
 export type KeyName = (typeof KEY_NAMES)[number];
-
-export interface SigningKey {
-  id: string;
-  public: PublicKey;
-  sign(bytes: Uint8Array): Signature;
-}
 
 export interface Repository {
   /** Where each key lies: PKCS#8 PEM, readable by its owner only. */
@@ -34,47 +24,61 @@ export interface Repository {
   targetsFile: string;
 }
 
-/** Reads an Ed25519 private key, PKCS#8 PEM. Throws where the text holds none. */
-export async function openSigningKey(pem: string): Promise<SigningKey> {
-  const key = createPrivateKey(pem);
-  if (key.asymmetricKeyType !== 'ed25519') throw new Error('the key is not an Ed25519 private key');
-  const own: PublicKey = { keytype: 'ed25519', scheme: 'ed25519', keyval: { public: publicHex(key) } };
-  const id = await keyIdOf(own);
-  return { id, public: own, sign: (bytes) => ({ keyid: id, sig: sign(null, bytes, key).toString('hex') }) };
-}
-
-/** Makes a new Ed25519 key file with mode 0600. Throws where the file exists. */
-export function generateKey(file: string): void {
-  const { privateKey } = generateKeyPairSync('ed25519');
-  writeFileSync(file, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'wx' });
+export interface RepositoryOptions {
+  /** How many root keys there are, for as many people; 1 without. */
+  rootKeys?: number;
+  /** How many of them must sign a root; 1 without. */
+  rootThreshold?: number;
+  /** Models that get a role of their own. */
+  models?: readonly string[];
+  /** Whether a last role speaks for all other models; without, only where no model is named. */
+  anyModel?: boolean;
+  /** Keys that are not to lie in the directory: PEM, or the file that holds it. */
+  given?: Partial<Record<KeyName, string>>;
 }
 
 /**
- * Makes whatever is missing in `directory`: the four keys, `1.root.json`, and `1.targets.json`, which trusts the
- * release key with every model (`*\/*`). What is there stays as it is.
+ * Makes whatever is missing in `directory`: the keys, `1.root.json`, and `1.targets.json`, which trusts the release
+ * key with the models. What is there stays as it is.
  */
-export async function initRepository(directory: string): Promise<Repository> {
+export async function initRepository(
+  directory: string,
+  options: RepositoryOptions = {},
+): Promise<Repository> {
+  const { rootKeys = 1, rootThreshold = 1, given = {} } = options;
+  if (rootThreshold < 1 || rootThreshold > rootKeys)
+    throw new CommandFailed(`the threshold of the root is 1 to the number of its keys, ${rootKeys}`);
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const file = (name: string) => join(directory, name);
-  const keyFiles = Object.fromEntries(KEY_NAMES.map((name) => [name, file(`${name}.pem`)])) as Record<
-    KeyName,
-    string
-  >;
-  for (const path of Object.values(keyFiles)) if (!existsSync(path)) generateKey(path);
-  const key = (name: KeyName) => openSigningKey(readFileSync(keyFiles[name], 'utf8'));
-  const [root, targets, release, online] = await Promise.all([
-    key('root'),
-    key('targets'),
-    key('release'),
-    key('online'),
-  ]);
-  const [rootFile, targetsFile] = [file('1.root.json'), file('1.targets.json')];
-  if (!existsSync(rootFile)) writeFileSync(rootFile, signed(root, rootMetadata(root, targets, online)));
-  if (!existsSync(targetsFile)) writeFileSync(targetsFile, signed(targets, targetsMetadata(release)));
+  const file = (name: string) => join(directory, `${name}.pem`);
+  const key = (name: KeyName) => openKey(file(name), given[name]);
+  const [root, targets, release, online] = [
+    await key('root'),
+    await key('targets'),
+    await key('release'),
+    await key('online'),
+  ];
+  const others = Array.from({ length: rootKeys - 1 }, (_, i) => openKey(file(`root-${i + 2}`)));
+  const roots = [root, ...(await Promise.all(others))];
+  const [rootFile, targetsFile] = [fileOf(directory, 1, 'root'), fileOf(directory, 1, 'targets')];
+  if (!existsSync(rootFile)) writeSigned(rootFile, firstRoot(roots, rootThreshold, targets, online), roots);
+  if (!existsSync(targetsFile)) writeSigned(targetsFile, firstTargets(release, options), [targets]);
+  const keyFiles = {
+    root: file('root'),
+    targets: file('targets'),
+    release: file('release'),
+    online: file('online'),
+  };
   return { keyFiles, rootFile, targetsFile };
 }
 
-function rootMetadata(root: SigningKey, targets: SigningKey, online: SigningKey): Root {
+/** The key that is given, or else the one in the file, made where it is not there. */
+async function openKey(file: string, given?: string): Promise<SigningKey> {
+  if (given !== undefined) return openSigningKey(readPem(given));
+  if (!existsSync(file)) generateKey(file);
+  return openSigningKey(readFileSync(file, 'utf8'));
+}
+
+function firstRoot(roots: SigningKey[], threshold: number, targets: SigningKey, online: SigningKey): Root {
   const role = (key: SigningKey) => ({ keyids: [key.id], threshold: 1 });
   return {
     _type: 'root',
@@ -82,35 +86,34 @@ function rootMetadata(root: SigningKey, targets: SigningKey, online: SigningKey)
     version: 1,
     expires: inDays(ROOT_DAYS),
     consistent_snapshot: true,
-    keys: Object.fromEntries([root, targets, online].map((key) => [key.id, key.public])),
-    roles: { root: role(root), targets: role(targets), snapshot: role(online), timestamp: role(online) },
+    keys: Object.fromEntries([...roots, targets, online].map((key) => [key.id, key.public])),
+    roles: {
+      root: { keyids: roots.map((key) => key.id), threshold },
+      targets: role(targets),
+      snapshot: role(online),
+      timestamp: role(online),
+    },
   };
 }
 
-function targetsMetadata(release: SigningKey): Targets {
+/** A role that is trusted with one model's firmware, or with any. */
+export const delegation = (name: string, keyids: string[], model = '*'): DelegatedRole => ({
+  name,
+  keyids,
+  threshold: 1,
+  paths: [`${model}/*`],
+  terminating: true,
+});
+
+function firstTargets(release: SigningKey, { models = [], anyModel }: RepositoryOptions): Targets {
+  const roles = models.map((model) => delegation(model, [release.id], model));
+  if (anyModel ?? models.length === 0) roles.push(delegation(ANY_MODEL, [release.id]));
   return {
     _type: 'targets',
     spec_version: SPEC_VERSION,
     version: 1,
     expires: inDays(TARGETS_DAYS),
     targets: {},
-    delegations: {
-      keys: { [release.id]: release.public },
-      roles: [{ name: 'release', keyids: [release.id], threshold: 1, paths: ['*/*'], terminating: true }],
-    },
+    delegations: { keys: { [release.id]: release.public }, roles },
   };
 }
-
-function signed(key: SigningKey, metadata: object): Uint8Array {
-  const bytes = canonicalBytes(metadata);
-  return envelope(bytes, [key.sign(bytes)]);
-}
-
-/** An Ed25519 public key's last 32 bytes of SPKI are the key itself (RFC 8410 §4). */
-function publicHex(key: KeyObject): string {
-  return createPublicKey(key).export({ type: 'spki', format: 'der' }).subarray(-32).toString('hex');
-}
-
-/** TUF times have no fractions of seconds. */
-const inDays = (days: number): string =>
-  `${new Date(Date.now() + days * DAY_MS).toISOString().slice(0, 19)}Z`;

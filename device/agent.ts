@@ -70,7 +70,11 @@ export class Agent {
       running: slots.boot(),
       signal: this.#ending.signal,
       report: (report, campaignId) => this.#report(report, campaignId),
-      event,
+      event: (happened, detail) => {
+        event(happened, detail);
+        // What was installed counts when a heartbeat shows it. After a restart the first one does.
+        if (happened === 'committed') this.#beat().catch(() => undefined);
+      },
       bootCheck: (version) => hardware.bootCheck(version),
       reboot: () => hardware.reboot(),
       disturb: (bytes, total) => hardware.disturb(bytes, total),
@@ -206,11 +210,13 @@ export class Agent {
 
   async #beat(): Promise<void> {
     const { serial_no, model, group } = this.#config;
+    const { apps } = this.#updater;
     const heartbeat: Heartbeat = {
       serial_no,
       model,
       current_firmware: this.version,
       timestamp: nowS(),
+      ...(Object.keys(apps).length === 0 ? {} : { apps }),
       ...(group === undefined ? {} : { group }),
     };
     await this.#client?.publishAsync(upTopic(serial_no, 'heartbeat'), JSON.stringify(heartbeat), { qos: 1 });

@@ -7,11 +7,22 @@ import { join } from 'node:path';
 import { type Fetcher, type TargetFile, Updater } from 'tuf-js';
 import { DownloadHTTPError } from 'tuf-js/dist/error.js';
 import { z } from 'zod';
+import { appName } from '../protocol/identifiers.ts';
+import { UNNAMED_APP } from '../protocol/messages.ts';
 import { targetCustom } from '../protocol/tuf.ts';
 import type { DeviceConfiguration } from './configuration.ts';
 import { readJsonFile, writeDurably, writeJsonFile } from './durable-file.ts';
 import { UpdateFailure } from './failure.ts';
 import type { Server } from './server.ts';
+
+/** What the signed metadata says an image is. */
+export interface Released {
+  kind: 'firmware' | 'app';
+  /** Of an app. */
+  name: string;
+  /** Pass it to {@link Metadata.accept} once the image works. */
+  rollback_floor: number;
+}
 
 const floorFile = z.object({ releaseCounter: z.int() });
 
@@ -27,9 +38,16 @@ export class Metadata {
     this.#trusted = join(config.state_dir, 'metadata');
   }
 
-  /** Answers the floor the release sets; pass it to {@link accept} once the image works. */
-  async verify(metadataUrl: string, targetPath: string, imageFile: string): Promise<number> {
-    const target = await this.#target(metadataUrl, targetPath);
+  /**
+   * Answers what the image was released as. Whoever made the offer could have said anything: hardware, version and
+   * kind are those that were signed.
+   */
+  async verify(
+    metadataUrl: string,
+    offered: { target: string; version: string },
+    imageFile: string,
+  ): Promise<Released> {
+    const target = await this.#target(metadataUrl, offered.target);
     try {
       await target.verify(createReadStream(imageFile));
     } catch (error) {
@@ -38,17 +56,22 @@ export class Metadata {
     const custom = targetCustom.safeParse(target.custom);
     if (!custom.success)
       throw new UpdateFailure('signature_invalid', 'the release says nothing of its hardware');
-    const { hw, releaseCounter, rollbackFloor } = custom.data;
+    const { hw, version, kind, name = UNNAMED_APP, releaseCounter, rollbackFloor } = custom.data;
     if (!hw.includes(this.#config.model)) {
       throw new UpdateFailure(
         'wrong_hardware',
         `released for ${hw.join(', ')}, and this is a ${this.#config.model}`,
       );
     }
+    if (version !== offered.version) {
+      throw new UpdateFailure('signature_invalid', `offered as ${offered.version}, released as ${version}`);
+    }
+    // Apps are released by the same role, but the floor is about what boots.
+    if (kind === 'app') return { kind, name: appName.parse(name), rollback_floor: 0 };
     if (releaseCounter < this.#floor) {
       throw new UpdateFailure('downgrade_refused', `release ${releaseCounter} is older than ${this.#floor}`);
     }
-    return rollbackFloor;
+    return { kind: 'firmware', name, rollback_floor: rollbackFloor };
   }
 
   /** From now on nothing released before this is installed. */

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { initRepository, openSigningKey } from '../cli/tuf-keys.ts';
 import type { OtaUpdate } from '../protocol/messages.ts';
 import { canonicalBytes, envelope, SPEC_VERSION, type TargetCustom } from '../protocol/tuf.ts';
+import { Apps } from './apps.ts';
 import { checkConfiguration } from './configuration.ts';
 import { Server } from './server.ts';
 import { Slots } from './slots.ts';
@@ -184,6 +185,18 @@ describe('an update on a device', () => {
     expect(reports.filter((r) => r !== 'downloading')).toEqual(['installing', 'rebooting', 'completed']);
   });
 
+  it('installs an app beside the firmware, without a restart, and once', async () => {
+    await release({ kind: 'app', name: 'maps' });
+    const { version, reports } = await run();
+    expect([version, reports.filter((r) => r !== 'downloading')]).toEqual([
+      'v1',
+      ['installing', 'completed'],
+    ]);
+    const apps = new Apps(join(directory, 'state'));
+    expect(apps.versions).toEqual({ maps: 'v2' });
+    expect(readFileSync(apps.imageFile('maps'))).toEqual(image);
+  });
+
   it('goes back by itself when the new version does not pass its boot check', async () => {
     const { version, reports } = await run({ boots: false });
     expect([version, reports.at(-1)]).toEqual(['v1', 'rollback:boot_failure']);
@@ -214,6 +227,7 @@ describe('an update on a device', () => {
       () => files.set('/image', Buffer.concat([image, Buffer.alloc(1)])),
       'size_mismatch',
     ],
+    ['it was released as another version', () => release({ version: 'v3' }), 'signature_invalid'],
     ['it is for other hardware', () => release({ hw: ['TX-999'] }), 'wrong_hardware'],
     [
       'the metadata is not signed by the release key',

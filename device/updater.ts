@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { type OtaUpdate, otaUpdate, type UpdateReport } from '../protocol/messages.ts';
 import { sameVersion } from '../protocol/version.ts';
+import { Apps } from './apps.ts';
 import type { DeviceConfiguration } from './configuration.ts';
 import { download } from './download.ts';
 import { readJsonFile, removeFile, writeJsonFile } from './durable-file.ts';
@@ -61,6 +62,7 @@ export class Updater {
   readonly #file: string;
   readonly #image: string;
   readonly #metadata: Metadata;
+  readonly #apps: Apps;
   #busy: Promise<void> | undefined;
 
   constructor(host: UpdaterHost) {
@@ -68,10 +70,16 @@ export class Updater {
     this.#file = join(host.config.state_dir, 'update.json');
     this.#image = join(host.config.state_dir, 'download.bin');
     this.#metadata = new Metadata(host.config, host.server);
+    this.#apps = new Apps(host.config.state_dir);
   }
 
   get version(): string {
     return this.#host.slots.version(this.#host.running) ?? this.#host.config.version;
+  }
+
+  /** Its apps, by name. */
+  get apps(): Record<string, string> {
+    return this.#apps.versions;
   }
 
   /** The update under way, if any. */
@@ -87,12 +95,17 @@ export class Updater {
       if (current.command.campaign_id === command.campaign_id) this.#write({ ...current, command });
       return;
     }
-    if (sameVersion(command.version, this.version)) {
+    if (sameVersion(command.version, this.#installed(command) ?? '')) {
       this.#host.report({ status: 'completed', current_firmware: this.version }, command.campaign_id);
       return;
     }
     this.#write({ command, phase: 'downloading', from_version: this.version });
     this.#work();
+  }
+
+  /** What is there now of what an offer brings. */
+  #installed({ app }: OtaUpdate): string | undefined {
+    return app === undefined ? this.version : this.apps[app];
   }
 
   /** After a start: goes on with what was under way, or settles how the restart went. */
@@ -120,18 +133,20 @@ export class Updater {
     const { slots, running, report, event } = this.#host;
     const begun = this.current;
     if (begun === undefined) return;
-    const { campaign_id, version, metadata_url, target } = begun.command;
+    const { campaign_id, version, metadata_url } = begun.command;
     report({ status: 'downloading', progress: 0 }, campaign_id);
     event('download_started', { version });
     await this.#download(begun);
-    const rollback_floor = await this.#metadata.verify(metadata_url, target, this.#image);
+    const released = await this.#metadata.verify(metadata_url, begun.command, this.#image);
     event('verified', { version });
+    if (released.kind === 'app') return this.#installApp(begun, released.name);
+    const { rollback_floor } = released;
     this.#write({ ...begun, phase: 'installing', rollback_floor });
     report({ status: 'installing' }, campaign_id);
     const slot = other(running);
     copyFileSync(this.#image, slots.imageFile(slot));
     // What was written is what is checked: the slot, not the download.
-    await this.#metadata.verify(metadata_url, target, slots.imageFile(slot));
+    await this.#metadata.verify(metadata_url, begun.command, slots.imageFile(slot));
     this.#host.signal.throwIfAborted();
     event('installed', { slot, version });
     this.#write({ ...begun, phase: 'rebooting', rollback_floor });
@@ -140,6 +155,20 @@ export class Updater {
     report({ status: 'rebooting' }, campaign_id);
     event('rebooting', { version });
     this.#host.reboot();
+  }
+
+  /** An app takes effect without a restart. */
+  #installApp(begun: UpdateRecord, name: string): void {
+    const { report, event } = this.#host;
+    const { campaign_id, version } = begun.command;
+    this.#write({ ...begun, phase: 'installing' });
+    report({ status: 'installing' }, campaign_id);
+    this.#apps.install(name, version, this.#image);
+    event('installed', { app: name, version });
+    rmSync(this.#image, { force: true });
+    report({ status: 'completed', current_firmware: this.version }, campaign_id);
+    removeFile(this.#file);
+    event('committed', { app: name, version });
   }
 
   async #download(begun: UpdateRecord): Promise<void> {

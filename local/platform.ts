@@ -8,7 +8,7 @@ import { Parts } from './parts.ts';
 import { freePort } from './ports.ts';
 import type { Site } from './site.ts';
 import { startStores } from './stores.ts';
-import { type DeviceEvent, type FleetOptions, startFleet } from './virtual-fleet.ts';
+import { type DeviceEvent, FLEET_MODEL, type FleetOptions, startFleet } from './virtual-fleet.ts';
 
 export type { DeviceEvent };
 
@@ -69,7 +69,7 @@ export async function startPlatform(options: PlatformOptions): Promise<Platform>
       data,
       parts,
       authority: await openAuthority(data.keys),
-      repository: await initRepository(data.keys),
+      repository: await initRepository(data.keys, { models: [FLEET_MODEL], anyModel: true }),
       workerEntry: options.workerEntry,
       say: options.progress ?? (() => undefined),
     };

@@ -22,6 +22,9 @@ export interface FleetOptions {
 const HEARTBEAT_S = 10;
 const DEADLINE_MS = 120_000;
 
+/** What the virtual devices are. It has a signing role of its own; all other models share one. */
+export const FLEET_MODEL = 'TX-100';
+
 /** Starts the devices; they enrol at `serverUrl` and connect. `tell` hears of each of their events. */
 export async function startFleet(
   { data, parts, repository }: Site,
@@ -33,7 +36,7 @@ export async function startFleet(
   const settings = {
     dir: join(data.path, 'devices'),
     count: devices,
-    model: 'TX-100',
+    model: FLEET_MODEL,
     version: 'v1.0.0',
     server_url: serverUrl,
     api_key: data.secrets.api_key,

@@ -37,6 +37,11 @@ describe('a download link', () => {
     expect(await check(change(await sign()))).toEqual({ ok: false, error: 'bad_signature' });
   });
 
+  it.each(['constructor', '__proto__', 'toString', ''])('knows no key %j', async (kid) => {
+    const path = (await sign()).replace('kid=k1', `kid=${kid}`);
+    expect(await check(path)).toEqual({ ok: false, error: 'unknown_key' });
+  });
+
   it('is refused, never an exception, whatever the query holds', async () => {
     const field = fc.constantFrom('device', 'sub', 'exp', 'kid', 'sig', 'other');
     await fc.assert(

@@ -54,7 +54,8 @@ export async function verifyDownload(keys: string, url: URL, now: Date): Promise
   if (!SHA256.test(sha256) || kid === null || mac === undefined || subject === undefined)
     return bad('malformed');
   if (!Number.isSafeInteger(expires)) return bad('malformed');
-  const secret = keyRing.parse(keys)[kid];
+  const ring = new Map(Object.entries(keyRing.parse(keys)));
+  const secret = ring.get(kid);
   if (secret === undefined) return bad('unknown_key');
   const key = await importKey(secret, 'verify');
   if (!(await crypto.subtle.verify('HMAC', key, mac, message(sha256, query)))) return bad('bad_signature');

@@ -16,6 +16,11 @@ export const versionText = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$/, 'a version is 1 to 64 characters of A-Z a-z 0-9 . _ + -');
 
+/** An app's name, as the heartbeat's `apps` has it. No `@`: it stands before one in the update target. */
+export const appName = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "an app's name is 1 to 64 characters of A-Z a-z 0-9 . _ -");
+
 /** `sha256:` and 64 hex digits. */
 export const checksum = z
   .string()

@@ -1,6 +1,6 @@
 /** What devices and the cloud say to each other over MQTT (QoS 1, JSON, UTF-8; times in Unix seconds). */
 import { z } from 'zod';
-import { checksum, model, serialNo, versionText } from './identifiers.ts';
+import { appName, checksum, model, serialNo, versionText } from './identifiers.ts';
 
 const timestamp = z.int().min(0).max(4_102_444_800);
 
@@ -64,16 +64,21 @@ const commandId = z.string().min(1).max(64);
 /** Afterwards nobody wants it any more: a device that gets it later leaves it alone. */
 const expiresAt = timestamp.optional();
 
+/** What an app that was uploaded without a name is called on a device. */
+export const UNNAMED_APP = 'app';
+
 /** `devices/{serial_no}/command`: install this firmware. Also the answer of `GET /updates/check`. */
 export const otaUpdate = z.object({
   command: z.literal('ota_update'),
   command_id: commandId,
   campaign_id: z.uuid(),
   version: versionText,
+  /** The app it is about; absent: firmware. What the signed metadata says of the target counts, not this. */
+  app: appName.optional(),
   url: z.url(),
   checksum,
   size_bytes: z.int().min(0),
-  /** The target's path in the update metadata, `{model}/{version}.bin`. */
+  /** The target's path in the update metadata: `{model}/{version}.bin`, of apps `{model}/{name}@{version}.bin`. */
   target: z.string(),
   metadata_url: z.url(),
   /** Absent: install it. `soft`: the device's user may postpone it. `download_only`: download and verify, no more. */

@@ -41,12 +41,15 @@ export type Root = z.infer<typeof root>;
 export const targetCustom = z.object({
   version: z.string(),
   kind: z.string(),
+  /** The app's name; absent for firmware. */
+  name: z.string().optional(),
   /** Hardware models it is for. */
   hw: z.array(z.string()),
   /** Grows with every publication in its role: a deliberate downgrade is a new one. */
   releaseCounter: z.int().min(1),
   rollbackFloor: z.int().min(0),
   minVersion: z.string().nullable(),
+  /** `sha256:…` of the advisory that says what it mends. */
   advisory: z.string().nullable(),
 });
 export type TargetCustom = z.infer<typeof targetCustom>;
@@ -59,7 +62,10 @@ export const target = z.object({
 export type Target = z.infer<typeof target>;
 
 const delegatedRole = roleKeys.extend({
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/)
+    .refine((name) => !['root', 'targets', 'snapshot', 'timestamp'].includes(name)),
   paths: z.array(z.string()).min(1),
   terminating: z.boolean(),
 });

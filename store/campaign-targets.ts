@@ -11,6 +11,7 @@ export interface TargetDevice {
   serial_no: string;
   current_firmware: string | null;
   target_version: string | null;
+  apps: Record<string, string> | null;
   group: string | null;
   revoked: boolean;
   approved: boolean;
@@ -40,6 +41,7 @@ export async function* targetDevices(
         serial_no: devices.serialNo,
         current_firmware: devices.currentFirmware,
         target_version: devices.targetVersion,
+        apps: devices.apps,
         group: devices.group,
         revoked: sql<boolean>`${devices.revokedAt} IS NOT NULL`,
         approved: devices.approved,

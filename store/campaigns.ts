@@ -282,7 +282,21 @@ export async function countCampaigns(db: Database): Promise<Record<CampaignStatu
   return counts;
 }
 
-/** The campaigns that run and have this device among those that have not ended, newest first. */
+/** The campaigns with this firmware that run or are to start by themselves. */
+export async function listOpenCampaigns(
+  db: Database,
+  firmwareId: string,
+): Promise<Pick<CampaignRow, 'id' | 'status'>[]> {
+  return db
+    .select({ id: campaigns.id, status: campaigns.status })
+    .from(campaigns)
+    .where(and(eq(campaigns.firmwareId, firmwareId), inArray(campaigns.status, ['scheduled', 'active'])));
+}
+
+/**
+ * The campaigns that have this device among those that have not ended, newest first: those that run, and those it is
+ * under way in although they stand still or have ended.
+ */
 export async function findRunningCampaigns(db: Database, serialNo: string): Promise<string[]> {
   const rows = await db
     .select({ id: campaigns.id })
@@ -291,8 +305,10 @@ export async function findRunningCampaigns(db: Database, serialNo: string): Prom
     .where(
       and(
         eq(campaignDevices.serialNo, serialNo),
-        eq(campaigns.status, 'active'),
-        inArray(campaignDevices.status, ['pending', 'offered', 'downloading', 'installing', 'rebooting']),
+        or(
+          and(eq(campaigns.status, 'active'), inArray(campaignDevices.status, ['pending', 'offered'])),
+          inArray(campaignDevices.status, ['downloading', 'installing', 'rebooting']),
+        ),
       ),
     )
     .orderBy(desc(campaigns.createdAt));

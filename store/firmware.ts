@@ -1,18 +1,22 @@
-/** Firmware: what was uploaded, under which model and version, and whether it is published. */
-import { and, asc, count, desc, eq, lt, ne, or, sql } from 'drizzle-orm';
-import type { BeginUpload, Firmware, FirmwareDescription, Page, Paging } from '../protocol/api.ts';
+/** Firmware and apps: what was uploaded, under which model, name and version, and whether it may be installed. */
+import { and, count, desc, eq, isNull, lt, ne, or, type SQL, sql } from 'drizzle-orm';
+import type { AnyPgColumn } from 'drizzle-orm/pg-core';
+import type { Firmware, FirmwareDescription, FirmwareDocument, Page, Paging } from '../protocol/api.ts';
+import type { Named } from '../protocol/target-path.ts';
 import type { Database } from './connection.ts';
 import { pageOf, readCursor } from './page.ts';
-import { campaigns, firmware, firmwareUploadParts, firmwareUploads } from './schema.ts';
+import { firmware } from './schema.ts';
 
 export type FirmwareRow = typeof firmware.$inferSelect;
-export type UploadRow = typeof firmwareUploads.$inferSelect;
+
+const checksumOf = (sha256: string | null) => (sha256 === null ? null : `sha256:${sha256}`);
 
 /** What the API shows of a firmware. */
 export function firmwareOf(row: FirmwareRow): Firmware {
   return {
     id: row.id,
     kind: row.kind,
+    name: row.name,
     version: row.version,
     model: row.model,
     checksum: `sha256:${row.sha256}`,
@@ -20,22 +24,35 @@ export function firmwareOf(row: FirmwareRow): Firmware {
     state: row.state,
     release_notes: row.releaseNotes,
     min_version: row.minVersion,
+    sbom: checksumOf(row.sbomSha256),
+    advisory: checksumOf(row.advisorySha256),
     uploaded_at: row.uploadedAt.toISOString(),
     published_at: row.publishedAt?.toISOString() ?? null,
+    withdrawn_at: row.withdrawnAt?.toISOString() ?? null,
+    withdrawn_reason: row.withdrawnReason,
+    damage: row.damage,
   };
 }
+
+/** Why a campaign with withdrawn firmware stands still. */
+export const withdrawnReason = (row: FirmwareRow): string =>
+  `the firmware was withdrawn: ${row.withdrawnReason ?? 'no reason was given'}`;
 
 /** Where the bytes lie in R2: by content, so that the same bytes are kept once and never overwritten. */
 export const objectKey = (sha256: string): string => `firmware/sha256/${sha256}`;
 
-/** The target's path in the update metadata. */
-export const targetPath = (row: { model: string; version: string }): string =>
-  `${row.model}/${row.version}.bin`;
+/** Where a document beside firmware lies in R2. */
+export const documentKey = (sha256: string): string => `documents/sha256/${sha256}`;
+
+/** Whether a column holds this app's name, or none. */
+export const sameName = (column: AnyPgColumn, name: string | null | undefined): SQL =>
+  name == null ? isNull(column) : eq(column, name);
 
 export interface FirmwareFilter {
   model?: string | undefined;
   state?: Firmware['state'] | undefined;
   kind?: Firmware['kind'] | undefined;
+  name?: string | undefined;
   version?: string | undefined;
 }
 
@@ -54,6 +71,7 @@ export async function listFirmware(
         filter.model === undefined ? undefined : eq(firmware.model, filter.model),
         filter.state === undefined ? undefined : eq(firmware.state, filter.state),
         filter.kind === undefined ? undefined : eq(firmware.kind, filter.kind),
+        filter.name === undefined ? undefined : eq(firmware.name, filter.name),
         filter.version === undefined ? undefined : eq(firmware.version, filter.version),
         at === undefined || id === undefined
           ? undefined
@@ -91,16 +109,19 @@ export async function listSteps(
     );
 }
 
-/** What holds this model and version already. */
-export async function findFirmwareByVersion(
-  db: Database,
-  model: string,
-  version: string,
-): Promise<FirmwareRow | undefined> {
+/** What holds this model, name and version already. */
+export async function findFirmwareNamed(db: Database, named: Named): Promise<FirmwareRow | undefined> {
   const [row] = await db
     .select()
     .from(firmware)
-    .where(and(eq(firmware.model, model), eq(firmware.version, version)))
+    .where(
+      and(
+        eq(firmware.model, named.model),
+        eq(firmware.kind, named.kind),
+        sameName(firmware.name, named.name),
+        eq(firmware.version, named.version),
+      ),
+    )
     .limit(1);
   return row;
 }
@@ -121,6 +142,7 @@ export async function addFirmware(
     .insert(firmware)
     .values({
       kind: description.kind,
+      name: description.name ?? null,
       version: description.version,
       model: description.model,
       sha256: artifact.sha256,
@@ -134,20 +156,42 @@ export async function addFirmware(
   return row;
 }
 
-/** Marks a firmware as published. */
+/** Marks uploaded firmware as published; what is published or withdrawn already stays as it is. */
 export async function markPublished(db: Database, id: string): Promise<FirmwareRow | undefined> {
-  const [row] = await db
+  await db
     .update(firmware)
-    .set({ state: 'published', publishedAt: sql`COALESCE(${firmware.publishedAt}, now())` })
-    .where(eq(firmware.id, id))
-    .returning();
-  return row;
+    .set({ state: 'published', publishedAt: sql`now()` })
+    .where(and(eq(firmware.id, id), eq(firmware.state, 'uploaded')));
+  return findFirmware(db, id);
 }
 
-/** Whether a campaign, of any status, is about this firmware. */
-export async function firmwareInUse(db: Database, id: string): Promise<boolean> {
-  const [row] = await db.select({ n: count() }).from(campaigns).where(eq(campaigns.firmwareId, id));
-  return (row?.n ?? 0) > 0;
+/** Marks a firmware as withdrawn; again changes nothing. */
+export async function markWithdrawn(
+  db: Database,
+  id: string,
+  reason: string,
+): Promise<FirmwareRow | undefined> {
+  await db
+    .update(firmware)
+    .set({ state: 'withdrawn', withdrawnAt: sql`now()`, withdrawnReason: reason })
+    .where(and(eq(firmware.id, id), sql`${firmware.state} <> 'withdrawn'`));
+  return findFirmware(db, id);
+}
+
+/** Notes a document beside firmware. Once it is published what is there stays: answers false where it is another one. */
+export async function setDocument(
+  db: Database,
+  id: string,
+  document: FirmwareDocument,
+  sha256: string,
+): Promise<boolean> {
+  const column = document === 'sbom' ? firmware.sbomSha256 : firmware.advisorySha256;
+  const rows = await db
+    .update(firmware)
+    .set(document === 'sbom' ? { sbomSha256: sha256 } : { advisorySha256: sha256 })
+    .where(and(eq(firmware.id, id), or(eq(firmware.state, 'uploaded'), isNull(column), eq(column, sha256))))
+    .returning({ id: firmware.id });
+  return rows.length > 0;
 }
 
 /** Deletes the firmware; answers whether its bytes are now nobody's. */
@@ -157,86 +201,4 @@ export async function deleteFirmware(db: Database, row: FirmwareRow): Promise<bo
     db.select({ n: count() }).from(firmware).where(eq(firmware.sha256, row.sha256)),
   ]);
   return (others[0]?.n ?? 0) === 0;
-}
-
-/** Notes a resumable upload. */
-export async function addUpload(
-  db: Database,
-  begin: BeginUpload,
-  storage: { object_key: string; multipart_id: string },
-  actor: string,
-): Promise<UploadRow> {
-  const [row] = await db
-    .insert(firmwareUploads)
-    .values({
-      version: begin.version,
-      model: begin.model,
-      kind: begin.kind,
-      releaseNotes: begin.release_notes,
-      minVersion: begin.min_version ?? null,
-      sha256: begin.checksum.slice('sha256:'.length),
-      sizeBytes: begin.size_bytes,
-      objectKey: storage.object_key,
-      multipartId: storage.multipart_id,
-      createdBy: actor,
-    })
-    .returning();
-  if (row === undefined) throw new Error('the upload was not stored');
-  return row;
-}
-
-/** An upload under way with the parts that are here. */
-export async function findUpload(
-  db: Database,
-  id: string,
-): Promise<{ upload: UploadRow; parts: { part_no: number; etag: string }[] } | undefined> {
-  const [uploads, parts] = await db.batch([
-    db.select().from(firmwareUploads).where(eq(firmwareUploads.id, id)),
-    db
-      .select({ part_no: firmwareUploadParts.partNo, etag: firmwareUploadParts.etag })
-      .from(firmwareUploadParts)
-      .where(eq(firmwareUploadParts.uploadId, id))
-      .orderBy(asc(firmwareUploadParts.partNo)),
-  ]);
-  const [upload] = uploads;
-  return upload === undefined ? undefined : { upload, parts };
-}
-
-/** An unfinished upload of the same bytes under the same name by the same actor, to go on with. */
-export async function findUnfinishedUpload(
-  db: Database,
-  begin: BeginUpload,
-  actor: string,
-): Promise<UploadRow | undefined> {
-  const [row] = await db
-    .select()
-    .from(firmwareUploads)
-    .where(
-      and(
-        eq(firmwareUploads.model, begin.model),
-        eq(firmwareUploads.version, begin.version),
-        eq(firmwareUploads.sha256, begin.checksum.slice('sha256:'.length)),
-        eq(firmwareUploads.sizeBytes, begin.size_bytes),
-        eq(firmwareUploads.createdBy, actor),
-      ),
-    )
-    .orderBy(desc(firmwareUploads.createdAt))
-    .limit(1);
-  return row;
-}
-
-/** Notes that a part is here; a part sent again replaces the first. */
-export async function addPart(db: Database, uploadId: string, partNo: number, etag: string): Promise<void> {
-  await db
-    .insert(firmwareUploadParts)
-    .values({ uploadId, partNo, etag })
-    .onConflictDoUpdate({
-      target: [firmwareUploadParts.uploadId, firmwareUploadParts.partNo],
-      set: { etag },
-    });
-}
-
-/** Forgets an upload, finished or given up. */
-export async function deleteUpload(db: Database, id: string): Promise<void> {
-  await db.delete(firmwareUploads).where(eq(firmwareUploads.id, id));
 }

@@ -165,6 +165,8 @@ export const firmware = pgTable(
   {
     id: uuid('id').primaryKey().defaultRandom(),
     kind: firmwareKindEnum('kind').notNull().default('firmware'),
+    /** Which of a device's apps it is; null for firmware. */
+    name: text('name'),
     version: text('version').notNull(),
     model: text('model').notNull(),
     /** SHA-256 of the bytes, hex. The object's key in R2 follows from it. */
@@ -173,12 +175,21 @@ export const firmware = pgTable(
     state: firmwareStateEnum('state').notNull().default('uploaded'),
     releaseNotes: text('release_notes').notNull().default(''),
     minVersion: text('min_version'),
+    /** SHA-256 of documents stored beside it, hex. */
+    sbomSha256: text('sbom_sha256'),
+    advisorySha256: text('advisory_sha256'),
     uploadedBy: text('uploaded_by').notNull(),
     uploadedAt: moment('uploaded_at').notNull().defaultNow(),
     publishedAt: moment('published_at'),
+    withdrawnAt: moment('withdrawn_at'),
+    withdrawnReason: text('withdrawn_reason'),
+    /** When the stored bytes were last read and compared with their hash. */
+    checkedAt: moment('checked_at'),
+    /** What was wrong with the stored bytes then. */
+    damage: text('damage'),
   },
   (t) => [
-    unique('firmware_model_version').on(t.model, t.version),
+    unique('firmware_model_name_version').on(t.model, t.kind, t.name, t.version).nullsNotDistinct(),
     index('firmware_sha256').on(t.sha256),
     index('firmware_uploaded_at').on(t.uploadedAt, t.id),
   ],
@@ -190,6 +201,7 @@ export const firmwareUploads = pgTable('firmware_uploads', {
   version: text('version').notNull(),
   model: text('model').notNull(),
   kind: firmwareKindEnum('kind').notNull(),
+  name: text('name'),
   releaseNotes: text('release_notes').notNull(),
   minVersion: text('min_version'),
   sha256: text('sha256').notNull(),
@@ -198,6 +210,8 @@ export const firmwareUploads = pgTable('firmware_uploads', {
   multipartId: text('multipart_id').notNull(),
   createdBy: text('created_by').notNull(),
   createdAt: moment('created_at').notNull().defaultNow(),
+  /** When its last part came. */
+  updatedAt: moment('updated_at').notNull().defaultNow(),
 });
 
 export const firmwareUploadParts = pgTable(

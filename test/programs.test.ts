@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -10,6 +10,7 @@ import { publishFirmware } from './publish.ts';
 import { eventually, type Skylark, startSkylark } from './skylark.ts';
 
 const SKYLARK = new URL('../cli/bin.js', import.meta.url).pathname;
+const ACTION = new URL('../cli/action/index.js', import.meta.url).pathname;
 const DEVICE = new URL('../device/bin.js', import.meta.url).pathname;
 
 let sky: Skylark;
@@ -77,6 +78,79 @@ describe('the programs, as CI and a device maker run them', () => {
     writeFileSync(file('other.bin'), randomBytes(10));
     const other = await cli(['firmware', 'upload', 'other.bin', '--version', 'v1.0.1', '--model', 'TX-100']);
     expect([other.code, other.err]).toEqual([1, expect.stringContaining('Version taken')]);
+  });
+
+  it('skylark: uploads an app with its documents, and takes it back', async () => {
+    writeFileSync(file('sbom.json'), '{"bomFormat":"CycloneDX"}');
+    const args = ['--version', 'v2.0.0', '--model', 'TX-100', '--kind', 'app', '--name', 'maps', '--json'];
+    const key = { SKYLARK_RELEASE_KEY: sky.facts.release_key };
+    const { code, out } = await cli(['firmware', 'upload', 'fw.bin', ...args, '--sbom', 'sbom.json'], key);
+    expect([code, JSON.parse(out)]).toMatchObject([0, { kind: 'app', name: 'maps', state: 'published' }]);
+    expect(JSON.parse(out).sbom).toMatch(/^sha256:/);
+    expect((await cli(['firmware', 'upload', 'fw.bin', ...args.slice(0, 4), '--name', 'maps'])).code).toBe(2);
+    expect((await cli(['firmware', 'upload', 'fw.bin', ...args.slice(0, 4), '--kind', 'other'])).code).toBe(
+      2,
+    );
+    const back = await cli(['firmware', 'withdraw', 'TX-100/maps@v2.0.0', '--reason', 'crashes', '--json']);
+    expect(JSON.parse(back.out)).toMatchObject({ state: 'withdrawn', withdrawn_reason: 'crashes' });
+  });
+
+  it('skylark: makes keys only their owner can read, takes them from the environment, and asks for what is missing', async () => {
+    const made = await cli([
+      'keys',
+      'init',
+      '--dir',
+      'own',
+      '--root-keys',
+      '2',
+      '--root-threshold',
+      '2',
+      '--json',
+    ]);
+    expect(made.code).toBe(0);
+    for (const name of ['root', 'root-2', 'targets', 'release', 'online'])
+      expect(statSync(file(`own/${name}.pem`)).mode & 0o777).toBe(0o600);
+    expect((await cli(['keys', 'init', '--dir', 'x', '--root-threshold', '2'])).code).toBe(1);
+    const pem = readFileSync(file('own/release.pem'), 'utf8').replaceAll('\n', '\\n');
+    await cli(['keys', 'init', '--dir', 'ci', '--models', 'TX-1'], { SKYLARK_RELEASE_KEY: pem });
+    expect(readdirSync(file('ci'))).not.toContain('release.pem');
+    const { signed } = JSON.parse(readFileSync(file('ci/1.targets.json'), 'utf8'));
+    expect(signed.delegations.roles.map((role: { paths: string[] }) => role.paths)).toEqual([['TX-1/*']]);
+
+    const root = (await cli(['keys', 'rotate', 'root', '--dir', 'own'])).err;
+    expect(root).toMatch(/--replace/);
+    const [id = ''] = JSON.parse(readFileSync(file('own/1.root.json'), 'utf8')).signed.roles.root.keyids;
+    renameSync(file('own/root-2.pem'), file('root-2.pem'));
+    const rotated = await cli(['keys', 'rotate', 'root', '--dir', 'own', '--replace', id, '--json']);
+    expect(JSON.parse(rotated.out).todo).toHaveLength(2);
+    const signedToo = await cli(['keys', 'sign', 'own/2.root.json', '--key', 'root-2.pem', '--json']);
+    expect(JSON.parse(signedToo.out).keyids).toHaveLength(3);
+  });
+
+  it('the GitHub Action uploads, publishes and starts a campaign, and does no harm when run again', async () => {
+    const inputs = {
+      INPUT_URL: sky.facts.url,
+      'INPUT_API-KEY': sky.facts.api_key,
+      'INPUT_RELEASE-KEY': readFileSync(sky.facts.release_key, 'utf8'),
+      INPUT_FILE: 'fw.bin',
+      INPUT_VERSION: 'v7.0.0',
+      INPUT_MODEL: 'TX-100',
+      INPUT_CAMPAIGN: 'From CI',
+      INPUT_START: 'false',
+      GITHUB_OUTPUT: file('outputs'),
+    };
+    expect(await run(ACTION, [], inputs)).toMatchObject({ code: 0 });
+    const { INPUT_CAMPAIGN: _, ...again } = inputs;
+    expect(await run(ACTION, [], again)).toMatchObject({ code: 0 });
+    const outputs = readFileSync(file('outputs'), 'utf8').trim().split('\n');
+    expect(outputs.filter((line) => line === 'state=published')).toHaveLength(2);
+    const id = outputs.find((line) => line.startsWith('campaign-id='))?.split('=')[1];
+    expect((await sky.api('GET', `/campaigns/${id}`)).body).toMatchObject({
+      name: 'From CI',
+      status: 'draft',
+    });
+    const bad = await run(ACTION, [], { ...inputs, 'INPUT_API-KEY': 'wrong' });
+    expect([bad.code, bad.out]).toEqual([1, expect.stringMatching(/^::error::/)]);
   });
 
   it('skylark: refuses a key that may not sign for the model', async () => {

@@ -12,7 +12,12 @@ import type { Skylark } from './skylark.ts';
 export async function publishFirmware(
   { facts }: Pick<Skylark, 'facts'>,
   version: string,
-  { model = 'TX-100', size = 200_000, ...more }: { model?: string; size?: number; min_version?: string } = {},
+  {
+    model = 'TX-100',
+    size = 200_000,
+    app,
+    ...more
+  }: { model?: string; size?: number; app?: string; min_version?: string } = {},
 ): Promise<Firmware> {
   const directory = mkdtempSync(join(tmpdir(), 'skylark-firmware-'));
   try {
@@ -22,7 +27,8 @@ export async function publishFirmware(
     const uploaded = await upload(api, file, {
       version,
       model,
-      kind: 'firmware',
+      kind: app === undefined ? 'firmware' : 'app',
+      ...(app === undefined ? {} : { name: app }),
       release_notes: '',
       ...more,
     });

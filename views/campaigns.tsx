@@ -1,6 +1,7 @@
 /** The list of campaigns, and the form that makes one. */
 import type { Campaign, CampaignMetrics, Firmware, Page } from '../protocol/api.ts';
 import { CAMPAIGN_STATUSES } from '../protocol/api.ts';
+import { firmwareTitle } from '../protocol/target-path.ts';
 import { count } from './format.ts';
 import { Badge, Empty, Field, type FieldErrors, Pager, StackedBar, When, wordOf } from './parts.tsx';
 
@@ -158,7 +159,7 @@ export const CampaignForm = ({ values, firmware, errors }: CampaignFormData) => 
               <select {...attributes} required>
                 {firmware.map((f) => (
                   <option value={f.id} selected={values.firmware_id === f.id}>
-                    {f.model} {f.version}
+                    {firmwareTitle(f)}
                   </option>
                 ))}
               </select>

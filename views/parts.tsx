@@ -26,6 +26,7 @@ const TONES: Record<UpdateState | CampaignStatus | DeviceStatus | Firmware['stat
   updating: 'busy',
   uploaded: 'wait',
   published: 'good',
+  withdrawn: 'bad',
 };
 
 const WORDS: Partial<Record<keyof typeof TONES, string>> = {

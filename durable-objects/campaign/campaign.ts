@@ -8,7 +8,7 @@ import type { DeviceUpdate } from '../../protocol/api.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
 import { findCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
-import { listSteps } from '../../store/firmware.ts';
+import { findFirmware, listSteps, withdrawnReason } from '../../store/firmware.ts';
 import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import { Book } from './book.ts';
@@ -19,7 +19,16 @@ import { passGates } from './gates.ts';
 import { hasVersion, nextStep } from './joining.ts';
 import { writeCampaign, writeState, writeUnwritten } from './ledger.ts';
 import { materialise } from './materialise.ts';
-import { afterHeartbeat, afterReport, afterStep, afterTime, isFinal, type Member, wakeAt } from './member.ts';
+import {
+  afterHeartbeat,
+  afterReport,
+  afterStep,
+  afterTime,
+  isFinal,
+  isStarted,
+  type Member,
+  wakeAt,
+} from './member.ts';
 import { Members } from './members.ts';
 import { offerNext, offerTo } from './offering.ts';
 import { offerCommands } from './offers.ts';
@@ -197,12 +206,14 @@ export class Campaign extends DurableObject<Env> {
     const member = this.#members.get(serialNo);
     if (book === undefined || member === undefined || isFinal(member.state)) return null;
     const { state, definition } = book;
+    // One that is under way may need a fresh link whatever has become of the campaign; no other begins.
+    if (state.status !== 'active' && !isStarted(member.state)) return null;
     let current: Member | undefined = member;
     if (member.state === 'pending') {
       const { policy } = definition;
       const now = Date.now();
       const room = policy.max_concurrent - book.inFlight;
-      if (state.status !== 'active' || member.stage > state.stage || room <= 0) return null;
+      if (member.stage > state.stage || room <= 0) return null;
       if (waitForWindow(policy.windows, member.zone, now) > 0) return null;
       [current] = await offerTo(this.env, book, [member], now);
       await this.#changed(book);
@@ -260,6 +271,9 @@ export class Campaign extends DurableObject<Env> {
     book.keepDefinition();
     book.keep();
     this.#book = book;
+    const firmware = await findFirmware(this.#db, definition.firmware.id);
+    // Whoever withdraws it from now on finds the campaign running, and pauses it.
+    if (firmware?.state === 'withdrawn') book.enter('paused', withdrawnReason(firmware));
     for (let at = { h: -1, serial_no: '' }; ; ) {
       const { serials, last } = this.#members.serials(at, BATCH);
       if (last === undefined) break;

@@ -14,6 +14,8 @@ import type { Counts, Failures } from './stages.ts';
 export interface Artifact {
   id: string;
   kind: 'firmware' | 'app';
+  /** Of an app; campaigns begun before apps had names have none. */
+  name?: string | null;
   model: string;
   version: string;
   sha256: string;
@@ -50,6 +52,7 @@ export function definitionOf(
 export const artifactOf = (row: FirmwareRow): Artifact => ({
   id: row.id,
   kind: row.kind,
+  name: row.name,
   model: row.model,
   version: row.version,
   sha256: row.sha256,

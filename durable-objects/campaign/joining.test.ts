@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { campaignPolicy } from '../../protocol/api.ts';
 import type { TargetDevice } from '../../store/campaign-targets.ts';
 import type { Artifact, Definition } from './definition.ts';
-import { newMember, nextStep } from './joining.ts';
+import { hasVersion, newMember, nextStep } from './joining.ts';
 
 const release = (version: string, min_version: string | null = null): Artifact => ({
   id: version,
@@ -26,6 +26,7 @@ const device = (more: Partial<TargetDevice> = {}): TargetDevice => ({
   serial_no: 'D1',
   current_firmware: 'v1.0.0',
   target_version: null,
+  apps: null,
   group: null,
   revoked: false,
   approved: true,
@@ -75,5 +76,25 @@ describe('a device of the target', () => {
     const zone = (time_zone: string) => newMember(to(release('v2.0.0')), device({ time_zone })).zone;
     expect(zone('Europe/Berlin')).toBe('Europe/Berlin');
     expect(zone('Middle/Earth')).toBeNull();
+  });
+});
+
+describe('an app', () => {
+  const maps: Artifact = { ...release('v3', 'v1.0.0'), kind: 'app', name: 'maps' };
+  const shown = (apps: Record<string, string>) => ({ current_firmware: 'v3', apps });
+
+  it('counts as there only under its own name', () => {
+    expect(hasVersion(maps, shown({ maps: 'v3' }))).toBe(true);
+    expect(hasVersion(maps, shown({ maps: 'v2', radio: 'v3' }))).toBe(false);
+    expect(hasVersion({ ...maps, name: 'constructor' }, shown({}))).toBe(false);
+    expect(hasVersion({ ...maps, name: null }, shown({ radio: 'v3' }))).toBe(true);
+  });
+
+  it('goes to devices with the firmware it needs, whatever their version of it is', () => {
+    const member = newMember(to(maps), device({ apps: { maps: 'v0.1' } }));
+    expect(member).toMatchObject({ from_version: 'v0.1', skip: null });
+    expect(nextStep(to(maps), member.from_version)).toBe(maps);
+    expect(newMember(to(maps), device({ apps: { maps: 'v3' } })).skip?.error).toBe('has_version');
+    expect(newMember(to(maps), device({ current_firmware: 'v0.9' })).skip?.error).toBe('below_min_version');
   });
 });

@@ -6,11 +6,19 @@ import type { Heard } from '../fleet-shard/messages.ts';
 import type { Artifact, Definition } from './definition.ts';
 import type { NewMember } from './members.ts';
 
+/** What a device shows of itself. */
+type Shown = Pick<Heard, 'current_firmware' | 'apps'>;
+
 /** Whether a device that was heard runs this. */
-export function hasVersion(firmware: Artifact, heard: Heard): boolean {
-  return firmware.kind === 'app'
-    ? Object.values(heard.apps).some((version) => sameVersion(version, firmware.version))
-    : sameVersion(heard.current_firmware, firmware.version);
+export function hasVersion(firmware: Artifact, shown: Shown): boolean {
+  return versionsOf(firmware, shown).some((version) => sameVersion(version, firmware.version));
+}
+
+/** The versions a device shows of this: of its firmware, of one app, of any. */
+function versionsOf({ kind, name }: Artifact, shown: Shown): string[] {
+  if (kind === 'firmware') return [shown.current_firmware];
+  if (name == null) return Object.values(shown.apps);
+  return Object.hasOwn(shown.apps, name) ? [shown.apps[name] ?? ''] : [];
 }
 
 /**
@@ -18,7 +26,8 @@ export function hasVersion(firmware: Artifact, heard: Heard): boolean {
  * release on the way that takes it. `undefined` where there is no way.
  */
 export function nextStep({ firmware, steps }: Definition, version: string | null): Artifact | undefined {
-  if (takes(firmware, version)) return firmware;
+  // An app needs a firmware, which was looked at when the device joined; `version` is of the app.
+  if (firmware.kind === 'app' || takes(firmware, version)) return firmware;
   if (version === null) return undefined;
   return steps
     .filter(
@@ -34,6 +43,7 @@ export function nextStep({ firmware, steps }: Definition, version: string | null
 
 /** Whether there is a way from `version` to the campaign's firmware. */
 function arrives(definition: Definition, version: string | null): boolean {
+  if (definition.firmware.kind === 'app') return takes(definition.firmware, version);
   let at = version;
   for (;;) {
     const next = nextStep(definition, at);
@@ -51,7 +61,7 @@ export function newMember(definition: Definition, device: TargetDevice): NewMemb
   return {
     serial_no: device.serial_no,
     device_id: device.id,
-    from_version: device.current_firmware,
+    from_version: fromVersion(definition.firmware, device),
     gateway: device.gateway,
     zone: device.time_zone !== null && isTimeZone(device.time_zone) ? device.time_zone : null,
     group: device.group,
@@ -59,12 +69,23 @@ export function newMember(definition: Definition, device: TargetDevice): NewMemb
   };
 }
 
+/** What it has now of what the campaign brings; null where that cannot be told. */
+function fromVersion(firmware: Artifact, device: TargetDevice): string | null {
+  if (firmware.kind === 'firmware') return device.current_firmware;
+  return firmware.name == null ? null : (versionsOf(firmware, shownBy(device))[0] ?? null);
+}
+
+const shownBy = ({ current_firmware, apps }: TargetDevice): Shown => ({
+  current_firmware: current_firmware ?? '',
+  apps: apps ?? {},
+});
+
 function whyNot(definition: Definition, device: TargetDevice): NewMember['skip'] {
   const { firmware } = definition;
   const { current_firmware: from } = device;
   if (device.revoked) return { error: 'revoked', detail: 'its certificate is revoked' };
   if (!device.approved) return { error: 'not_approved', detail: 'it waits for approval' };
-  if (firmware.kind === 'firmware' && from !== null && sameVersion(from, firmware.version)) {
+  if (hasVersion(firmware, shownBy(device))) {
     return { error: 'has_version', detail: 'the device has this version already' };
   }
   if (!arrives(definition, from)) {

@@ -1,7 +1,7 @@
 /** The command that offers a device its update. */
 import { signDownload } from '../../protocol/download-link.ts';
-import type { OtaUpdate } from '../../protocol/messages.ts';
-import { targetPath } from '../../store/firmware.ts';
+import { type OtaUpdate, UNNAMED_APP } from '../../protocol/messages.ts';
+import { targetPath } from '../../protocol/target-path.ts';
 import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
 import type { Artifact, Definition } from './definition.ts';
@@ -26,9 +26,10 @@ export async function offerCommands(
   });
   return Promise.all(
     offers.map(async ({ member, firmware }) => {
+      const named = { ...firmware, name: firmware.name ?? null };
       const path = await signDownload(env.DOWNLOAD_KEYS, {
         sha256: firmware.sha256,
-        filename: `${firmware.model}-${firmware.version}.bin`,
+        filename: targetPath(named).replaceAll('/', '-'),
         serial_no: member.serial_no,
         expires,
       });
@@ -40,7 +41,8 @@ export async function offerCommands(
         url: env.PUBLIC_URL + path,
         checksum: `sha256:${firmware.sha256}`,
         size_bytes: firmware.size_bytes,
-        target: targetPath(firmware),
+        ...(firmware.kind === 'app' ? { app: named.name ?? UNNAMED_APP } : {}),
+        target: targetPath(named),
         metadata_url: `${env.PUBLIC_URL}/tuf/`,
         ...(definition.policy.kind === 'forced' ? {} : { kind: definition.policy.kind }),
       };

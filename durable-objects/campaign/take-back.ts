@@ -5,7 +5,7 @@
 import { campaignPolicy } from '../../protocol/api.ts';
 import { addCampaign } from '../../store/campaigns.ts';
 import type { Database } from '../../store/connection.ts';
-import { findFirmwareByVersion } from '../../store/firmware.ts';
+import { findFirmwareNamed } from '../../store/firmware.ts';
 import type { Env } from '../env.ts';
 import { type Definition, definitionOf } from './definition.ts';
 import type { Member } from './member.ts';
@@ -33,7 +33,8 @@ async function takeBackTo(
   version: string,
   members: readonly Member[],
 ): Promise<string | undefined> {
-  const firmware = await findFirmwareByVersion(db, failed.firmware.model, version);
+  const { kind, model } = failed.firmware;
+  const firmware = await findFirmwareNamed(db, { kind, model, name: failed.firmware.name ?? null, version });
   if (firmware?.state !== 'published') {
     return `${members.length} cannot go back: ${version} is not published for ${failed.firmware.model}`;
   }

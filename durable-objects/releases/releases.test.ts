@@ -1,4 +1,4 @@
-import { env } from 'cloudflare:test';
+import { env, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import {
   canonicalBytes,
@@ -13,7 +13,7 @@ import {
   toHex,
 } from '../../protocol/tuf.ts';
 import type { Env } from '../env.ts';
-import type { Release } from './releases.ts';
+import { type Release, Releases } from './releases.ts';
 
 const worker = env as unknown as Env;
 const expires = '2099-01-01T00:00:00Z';
@@ -75,21 +75,21 @@ async function repository(name: string) {
       timestamp: role(online),
     },
   });
-  const top = {
+  const topOf = (version: number, keys: Key[]) => ({
     _type: 'targets',
     spec_version: SPEC_VERSION,
-    version: 1,
+    version,
     expires,
     targets: {},
     delegations: {
-      keys: { [releaseKey.id]: releaseKey.own },
-      roles: [{ name: 'release', ...role(releaseKey), paths: ['*/*'], terminating: true }],
+      keys: Object.fromEntries(keys.map((key) => [key.id, key.own])),
+      roles: [{ name: 'release', ...role(...keys), paths: ['*/*'], terminating: true }],
     },
-  };
+  });
   const releases = worker.RELEASES.getByName(name);
   expect(await releases.putRoot(await sealed(rootKey, rootOf(1)))).toBeNull();
-  expect(await releases.putTargets(await sealed(targetsKey, top))).toBeNull();
-  return { releases, rootKey, targetsKey, releaseKey, rootOf };
+  expect(await releases.putTargets(await sealed(targetsKey, topOf(1, [releaseKey])))).toBeNull();
+  return { releases, rootKey, targetsKey, releaseKey, rootOf, topOf };
 }
 
 const release = (version: string): Release => ({
@@ -99,6 +99,54 @@ const release = (version: string): Release => ({
   sha256: 'cd'.repeat(32),
   custom: { version, kind: 'firmware', hw: ['TX-100'], minVersion: null, advisory: null },
 });
+
+/** What a client sees: what the timestamp leads to, whole. */
+async function view() {
+  const { signed: stamp } = openEnvelope(await read('timestamp.json'), timestamp);
+  const { signed: shot } = openEnvelope(
+    await read(`${stamp.meta['snapshot.json'].version}.snapshot.json`),
+    snapshot,
+  );
+  const version = shot.meta['release.json']?.version;
+  const nothing = { targets: {} };
+  return {
+    version: stamp.version,
+    release:
+      version === undefined ? nothing : openEnvelope(await read(`${version}.release.json`), targets).signed,
+  };
+}
+
+type Stub = DurableObjectStub<Releases>;
+
+async function publishAs(releases: Stub, version: string, key: Key): Promise<void> {
+  const prepared = await releases.prepare(release(version));
+  if ('refused' in prepared) throw new Error(prepared.detail);
+  const signature = await key.sign(new Uint8Array(prepared.bytes));
+  expect(await releases.publish(release(version), { signatures: [signature] })).toBeNull();
+}
+
+/** Does something in the object while the nth write to R2 fails. */
+function failAtPut<Result>(
+  releases: Stub,
+  failing: number,
+  work: (object: Releases) => Promise<Result>,
+): Promise<Result> {
+  return runInDurableObject(releases, async (_object, state) => {
+    let writes = 0;
+    const bucket = new Proxy(worker.FIRMWARE, {
+      get(target, name: keyof R2Bucket) {
+        if (name !== 'put') return target[name].bind(target);
+        return (...args: Parameters<R2Bucket['put']>) => {
+          writes += 1;
+          if (writes === failing) throw new Error('R2 is away');
+          return target.put(...args);
+        };
+      },
+    });
+    // Another life of the same object: it has the same storage.
+    return work(new Releases(state, { ...worker, FIRMWARE: bucket }));
+  });
+}
 
 const read = async (name: string) =>
   new Uint8Array((await (await worker.FIRMWARE.get(`tuf/${name}`))?.arrayBuffer()) ?? new ArrayBuffer());
@@ -154,6 +202,92 @@ describe('publishing a release', () => {
     expect(await releases.publish(release('v2'), await sign('v2'))).toBeNull();
     const { signed } = openEnvelope(await read('2.release.json'), targets);
     expect(Object.keys(signed.targets).sort()).toEqual(['TX-100/v1.bin', 'TX-100/v2.bin']);
+  });
+
+  it('leaves the old view or shows the new one, whichever write fails, and the next try completes it', async () => {
+    for (let failing = 1; failing <= 3; failing += 1) {
+      const { releases, releaseKey } = await repository(`crash-${failing}`);
+      await publishAs(releases, 'v1', releaseKey);
+      const before = await view();
+      const prepared = await releases.prepare(release('v2'));
+      if ('refused' in prepared) throw new Error(prepared.detail);
+      const signed = { signatures: [await releaseKey.sign(new Uint8Array(prepared.bytes))] };
+      await expect(
+        failAtPut(releases, failing, (object) => object.publish(release('v2'), signed)),
+      ).rejects.toThrow('R2 is away');
+      expect(await view()).toEqual(before);
+      expect(await releases.publish(release('v2'), signed)).toBeNull();
+      const after = await view();
+      expect(Object.keys(after.release.targets)).toEqual(['TX-100/v1.bin', 'TX-100/v2.bin']);
+    }
+  });
+
+  it('publishes one of two that were prepared at the same time, and lets the other try again', async () => {
+    const { releases, releaseKey } = await repository('at-once');
+    const signed = await Promise.all(
+      ['v1', 'v2'].map(async (version) => {
+        const prepared = await releases.prepare(release(version));
+        if ('refused' in prepared) throw new Error(prepared.detail);
+        return { version, signatures: [await releaseKey.sign(new Uint8Array(prepared.bytes))] };
+      }),
+    );
+    const outcomes = await Promise.all(
+      signed.map(({ version, signatures }) => releases.publish(release(version), { signatures })),
+    );
+    expect(outcomes.map((outcome) => outcome?.refused ?? null).sort()).toEqual([null, 'stale'].sort());
+  });
+
+  it('signs snapshot and timestamp anew for another week, and tells how long all of it is good', async () => {
+    const { releases } = await repository('daily');
+    const before = await view();
+    expect(await runDurableObjectAlarm(releases)).toBe(true);
+    expect((await view()).version).toBe(before.version + 1);
+    const expiries = await releases.expiries();
+    const days = (expiries.timestamp ?? 0) / 86_400 - Date.now() / 86_400_000;
+    expect([Math.round(days), expiries.snapshot]).toEqual([7, expiries.timestamp]);
+    expect(Object.keys(expiries).sort()).toEqual(['root', 'snapshot', 'targets', 'timestamp']);
+  });
+
+  it('replaces a lost release key in steps, and refuses the step that would leave devices without an update', async () => {
+    const { releases, releaseKey, targetsKey, topOf } = await repository('lost-key');
+    await publishAs(releases, 'v1', releaseKey);
+    const fresh = await newKey();
+    const put = async (version: number, keys: Key[]) =>
+      releases.putTargets(await sealed(targetsKey, topOf(version, keys)));
+    expect(await put(2, [fresh])).toMatchObject({ refused: 'would_break' });
+    expect(await put(2, [releaseKey, fresh])).toBeNull();
+    const { signed: current } = openEnvelope(await read('1.release.json'), targets);
+    const next = { ...current, version: 2 };
+    expect(
+      await releases.putRole('release', await sealed(releaseKey, { ...next, targets: {} })),
+    ).toMatchObject({
+      refused: 'would_break',
+    });
+    expect(await releases.putRole('release', await sealed(targetsKey, next))).toMatchObject({
+      refused: 'bad_signature',
+    });
+    expect(await releases.putRole('release', await sealed(fresh, next))).toBeNull();
+    expect(await put(3, [fresh])).toBeNull();
+    const prepared = await releases.prepare(release('v2'));
+    if ('refused' in prepared) throw new Error(prepared.detail);
+    const bytes = new Uint8Array(prepared.bytes);
+    expect(
+      await releases.publish(release('v2'), { signatures: [await releaseKey.sign(bytes)] }),
+    ).toMatchObject({
+      refused: 'bad_signature',
+    });
+    expect(await releases.publish(release('v2'), { signatures: [await fresh.sign(bytes)] })).toBeNull();
+  });
+
+  it('keeps the view it has when the online key is none that the root trusts', async () => {
+    const { releases, rootKey, rootOf } = await repository('wrong-online');
+    const other = await newKey();
+    const root = rootOf(2);
+    const roles = { ...root.roles, timestamp: role(other), snapshot: role(other) };
+    const foreign = { ...root, keys: { ...root.keys, [other.id]: other.own }, roles };
+    expect(await releases.putRoot(await sealed(rootKey, foreign))).toMatchObject({
+      refused: 'bad_signature',
+    });
   });
 
   it('follows a rotated root only where the old one signed it too', async () => {

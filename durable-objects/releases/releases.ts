@@ -2,33 +2,29 @@
  * The update metadata of the fleet: one object owns the version numbers and publishes one change at a time.
  * Files lie in R2; every one but `timestamp.json` is written once under its version.
  */
+
 import { DurableObject } from 'cloudflare:workers';
-import { z } from 'zod';
+import { isDeepStrictEqual } from 'node:util';
 import type { Signatures } from '../../protocol/api.ts';
 import {
   canonicalBytes,
   envelope,
   isSigned,
-  openEnvelope,
-  type PublicKey,
-  type Root,
   roleForPath,
-  root as rootSchema,
-  type Snapshot,
   SPEC_VERSION,
   type Target,
   type TargetCustom,
   type Targets,
-  type Timestamp,
   targets as targetsSchema,
 } from '../../protocol/tuf.ts';
 import type { Env } from '../env.ts';
-import { type OnlineKey, openOnlineKey } from './online-key.ts';
+import { expiry, Metadata } from './metadata.ts';
+import { takeRole, takeRoot, takeTargets } from './offline.ts';
+import { type Refused, refuse } from './refused.ts';
+import { upkeep } from './upkeep.ts';
 
-const DAY_MS = 86_400_000;
-/** Online metadata is good for a week and signed again every day, so that a short outage freezes nobody. */
-const ONLINE_MS = 7 * DAY_MS;
-const ROLE_MS = 365 * DAY_MS;
+const ROLE_MS = 365 * 86_400_000;
+const RETRY_MS = 3_600_000;
 
 /** What to add to the metadata. */
 export interface Release {
@@ -41,10 +37,7 @@ export interface Release {
 }
 
 export type Prepared = { role: string; keyids: string[]; threshold: number; bytes: Uint8Array } | Refused;
-export type Refused = {
-  refused: 'no_repository' | 'no_role' | 'stale' | 'bad_signature' | 'not_prepared';
-  detail: string;
-};
+export type { Refused } from './refused.ts';
 
 interface Draft {
   role: string;
@@ -52,71 +45,37 @@ interface Draft {
   signed: string;
 }
 
-const versionOf = z.int().min(0).default(0);
-
 export class Releases extends DurableObject<Env> {
   /** Publishing writes several files; the next one begins when the last has ended. */
   #turn: Promise<unknown> = Promise.resolve();
+  readonly #metadata: Metadata;
+
+  constructor(ctx: DurableObjectState, env: Env) {
+    super(ctx, env);
+    this.#metadata = new Metadata(ctx.storage, env.FIRMWARE, env.TUF_ONLINE_KEY);
+  }
 
   /** Takes a root: the first one as it is signed by itself, later ones signed by their predecessor too (TUF §5.3). */
   async putRoot(file: Uint8Array): Promise<Refused | null> {
-    return this.#alone(async () => {
-      const next = openEnvelope(file, rootSchema);
-      const current = await this.#root();
-      if (current !== undefined && next.signed.version === current.version) {
-        const same = await this.#isStored(`${current.version}.root.json`, file);
-        return same
-          ? null
-          : refuse('stale', `root version ${current.version} is there already, with other contents`);
-      }
-      const expected = (current?.version ?? 0) + 1;
-      if (next.signed.version !== expected) return refuse('stale', `the next root has version ${expected}`);
-      for (const judge of current === undefined ? [next.signed] : [current, next.signed]) {
-        if (!(await isSigned(next.bytes, next.signatures, judge.keys, judge.roles.root))) {
-          return refuse(
-            'bad_signature',
-            `root ${expected} is not signed by enough keys of root ${judge.version}`,
-          );
-        }
-      }
-      const online = await this.#online();
-      if (
-        !next.signed.roles.timestamp.keyids.includes(online.id) ||
-        !next.signed.roles.snapshot.keyids.includes(online.id)
-      ) {
-        return refuse('bad_signature', 'this root does not name the online key for snapshot and timestamp');
-      }
-      await this.#store(`${expected}.root.json`, file);
-      await this.ctx.storage.put('root', next.signed);
-      await this.#publishView();
-      return null;
-    });
+    return this.#alone(() => takeRoot(this.#metadata, file));
   }
 
   /** Takes the top-level targets, signed offline: they say which role may speak for which model. */
   async putTargets(file: Uint8Array): Promise<Refused | null> {
-    return this.#alone(async () => {
-      const root = await this.#root();
-      if (root === undefined) return refuse('no_repository', 'put the root first');
-      const next = openEnvelope(file, targetsSchema);
-      const current = await this.#targets('targets');
-      if (
-        current?.version === next.signed.version &&
-        (await this.#isStored(`${current.version}.targets.json`, file))
-      ) {
-        return null;
-      }
-      if (next.signed.version <= (current?.version ?? 0)) {
-        return refuse('stale', `the next targets have a version above ${current?.version}`);
-      }
-      if (!(await isSigned(next.bytes, next.signatures, root.keys, root.roles.targets))) {
-        return refuse('bad_signature', 'not signed by enough targets keys of the root');
-      }
-      await this.#store(`${next.signed.version}.targets.json`, file);
-      await this.ctx.storage.put('targets:targets', next.signed);
-      await this.#publishView();
-      return null;
-    });
+    return this.#alone(() => takeTargets(this.#metadata, file));
+  }
+
+  /**
+   * Takes a delegated role's metadata signed outside: signed anew because its key was replaced, or moved here from
+   * another role. Releases are published with {@link publish}.
+   */
+  async putRole(name: string, file: Uint8Array): Promise<Refused | null> {
+    return this.#alone(() => takeRole(this.#metadata, name, file));
+  }
+
+  /** When each role's metadata expires, in Unix seconds, by role. */
+  async expiries(): Promise<Record<string, number>> {
+    return this.#metadata.expiries();
   }
 
   /**
@@ -126,13 +85,14 @@ export class Releases extends DurableObject<Env> {
   async prepare(release: Release): Promise<Prepared> {
     const role = await this.#roleFor(release.path);
     if ('refused' in role) return role;
-    const current = await this.#targets(role.name);
+    const current = await this.#metadata.targets(role.name);
     const version = (current?.version ?? 0) + 1;
     const known = await this.#draft(release.firmware_id);
+    const made = withRelease(current, version, release, Date.now());
     const signed =
-      known !== undefined && known.role === role.name && known.version === version
+      known?.role === role.name && known.version === version && isAbout(known.signed, release.path, made)
         ? known.signed
-        : new TextDecoder().decode(canonicalBytes(withRelease(current, version, release, Date.now())));
+        : new TextDecoder().decode(canonicalBytes(made));
     await this.ctx.storage.put(`draft:${release.firmware_id}`, {
       role: role.name,
       version,
@@ -147,55 +107,49 @@ export class Releases extends DurableObject<Env> {
     return this.#alone(async () => {
       const role = await this.#roleFor(release.path);
       if ('refused' in role) return role;
-      const current = await this.#targets(role.name);
-      if (current?.targets[release.path]?.hashes.sha256 === release.sha256) return null;
+      const current = await this.#metadata.targets(role.name);
+      if (current?.targets[release.path]?.hashes.sha256 === release.sha256) {
+        // After a crash its metadata may be stored, and the view still be the old one.
+        if (await this.#metadata.isChanged()) await this.#metadata.publishView();
+        return null;
+      }
       const draft = await this.#draft(release.firmware_id);
       if (draft?.role !== role.name) return refuse('not_prepared', 'ask for the bytes to sign first');
       if (draft.version !== (current?.version ?? 0) + 1) {
         return refuse('stale', 'another release took this version: ask for the bytes again and sign those');
       }
       const bytes = new Uint8Array(new TextEncoder().encode(draft.signed));
-      if (!(await isSigned(bytes, signatures, await this.#delegatedKeys(), role))) {
+      if (!(await isSigned(bytes, signatures, await this.#metadata.delegatedKeys(), role))) {
         return refuse('bad_signature', `not signed by ${role.threshold} of the keys of role ${role.name}`);
       }
-      await this.#store(`${draft.version}.${draft.role}.json`, envelope(bytes, signatures));
-      await this.ctx.storage.put(`targets:${draft.role}`, targetsSchema.parse(JSON.parse(draft.signed)));
-      await this.#publishView();
+      await this.#metadata.store(`${draft.version}.${draft.role}.json`, envelope(bytes, signatures));
+      await this.#metadata.change({
+        [`targets:${draft.role}`]: targetsSchema.parse(JSON.parse(draft.signed)),
+      });
+      await this.#metadata.publishView();
       await this.ctx.storage.delete(`draft:${release.firmware_id}`);
       return null;
     });
   }
 
-  /** Signs snapshot and timestamp again before they expire. */
   override async alarm(): Promise<void> {
-    await this.#alone(() => this.#publishView());
+    await this.upkeep();
   }
 
-  /**
-   * Writes snapshot, then timestamp, for the roles as they are now. The timestamp comes last: a crash before it
-   * leaves clients with the old view, which is whole, and the next call writes a new one.
-   */
-  async #publishView(): Promise<void> {
-    const top = await this.#targets('targets');
-    if ((await this.#root()) === undefined || top === undefined) return;
-    const online = await this.#online();
-    const version = versionOf.parse(await this.ctx.storage.get('view')) + 1;
-    await this.ctx.storage.put('view', version);
-    const meta: Snapshot['meta'] = { 'targets.json': { version: top.version } };
-    for (const { name } of top.delegations?.roles ?? []) {
-      const role = await this.#targets(name);
-      if (role !== undefined) meta[`${name}.json`] = { version: role.version };
+  /** Once a day: signs snapshot and timestamp before they expire, or else tries within the hour; and looks after R2. */
+  async upkeep(): Promise<void> {
+    await this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
+    try {
+      await this.#alone(() => this.#metadata.publishView());
+    } catch (error) {
+      const msg = `snapshot and timestamp were not signed again: ${String(error)}`;
+      console.error(JSON.stringify({ level: 'error', part: 'releases', msg }));
     }
-    const common = { spec_version: SPEC_VERSION, version, expires: expiry(Date.now() + ONLINE_MS) };
-    const snapshot: Snapshot = { _type: 'snapshot', ...common, meta };
-    await this.#store(`${version}.snapshot.json`, await sealed(online, snapshot));
-    const timestamp: Timestamp = { _type: 'timestamp', ...common, meta: { 'snapshot.json': { version } } };
-    await this.env.FIRMWARE.put('tuf/timestamp.json', await sealed(online, timestamp));
-    await this.ctx.storage.setAlarm(Date.now() + DAY_MS);
+    await upkeep(this.env);
   }
 
   async #roleFor(path: string) {
-    const top = await this.#targets('targets');
+    const top = await this.#metadata.targets('targets');
     if (top === undefined) {
       return refuse(
         'no_repository',
@@ -205,33 +159,8 @@ export class Releases extends DurableObject<Env> {
     return roleForPath(top, path) ?? refuse('no_role', `no signing role is trusted with ${path}`);
   }
 
-  async #delegatedKeys(): Promise<Record<string, PublicKey>> {
-    return (await this.#targets('targets'))?.delegations?.keys ?? {};
-  }
-
-  async #root(): Promise<Root | undefined> {
-    return rootSchema.optional().parse(await this.ctx.storage.get('root'));
-  }
-
-  async #targets(role: string): Promise<Targets | undefined> {
-    return targetsSchema.optional().parse(await this.ctx.storage.get(`targets:${role}`));
-  }
-
   async #draft(firmwareId: string): Promise<Draft | undefined> {
     return this.ctx.storage.get<Draft>(`draft:${firmwareId}`);
-  }
-
-  #online(): Promise<OnlineKey> {
-    return openOnlineKey(this.env.TUF_ONLINE_KEY);
-  }
-
-  async #store(name: string, file: Uint8Array): Promise<void> {
-    await this.env.FIRMWARE.put(`tuf/${name}`, file);
-  }
-
-  async #isStored(name: string, file: Uint8Array): Promise<boolean> {
-    const stored = await this.env.FIRMWARE.get(`tuf/${name}`);
-    return stored !== null && Buffer.from(await stored.arrayBuffer()).equals(file);
   }
 
   #alone<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -240,8 +169,6 @@ export class Releases extends DurableObject<Env> {
     return mine;
   }
 }
-
-const refuse = (refused: Refused['refused'], detail: string): Refused => ({ refused, detail });
 
 /** A role's next metadata: what it had, and the release. */
 function withRelease(current: Targets | undefined, version: number, release: Release, now: number): Targets {
@@ -259,10 +186,8 @@ function withRelease(current: Targets | undefined, version: number, release: Rel
   };
 }
 
-async function sealed(key: OnlineKey, signed: object): Promise<Uint8Array> {
-  const bytes = canonicalBytes(signed);
-  return envelope(bytes, [await key.sign(bytes)]);
+/** Whether a draft's bytes say the same of a path as what would be made now. */
+function isAbout(draft: string, path: string, made: Targets): boolean {
+  const said = targetsSchema.parse(JSON.parse(draft)).targets[path];
+  return said !== undefined && isDeepStrictEqual(said, made.targets[path]);
 }
-
-/** TUF times have no fractions of seconds (§4.2.2). */
-const expiry = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19)}Z`;

@@ -6,6 +6,8 @@ import { deviceFacing } from './device-facing.ts';
 import { devices } from './devices.ts';
 import { devicesBulk } from './devices-bulk.ts';
 import { firmware } from './firmware.ts';
+import { firmwareDocuments } from './firmware-documents.ts';
+import { firmwareUploads } from './firmware-uploads.ts';
 import { groups } from './groups.ts';
 import { idempotent } from './idempotency.ts';
 import { router } from './route.ts';
@@ -20,7 +22,9 @@ for (const part of [
   devicesBulk,
   devices,
   groups,
+  firmwareUploads,
   firmware,
+  firmwareDocuments,
   campaigns,
   stats,
   system,

@@ -4,6 +4,7 @@ import { sql } from 'drizzle-orm';
 import { bridgeState } from '../../protocol/bridge.ts';
 import { settings, settingsChange, versionedSettings } from '../../protocol/settings.ts';
 import { countCampaigns } from '../../store/campaigns.ts';
+import { countDamaged } from '../../store/firmware-upkeep.ts';
 import { listRejected } from '../../store/rejected-messages.ts';
 import { requires } from '../auth/principal.ts';
 import type { AppContext } from '../context.ts';
@@ -102,6 +103,21 @@ export const system = router()
   )
   .openapi(
     route({
+      method: 'post',
+      path: '/upkeep',
+      tags: ['system'],
+      summary:
+        'Do now what is done daily: sign metadata again, check stored firmware, clear abandoned uploads',
+      middleware: [requires('administer')] as const,
+      responses: { 204: { description: 'It is done; what failed is in the logs and metrics' } },
+    }),
+    async (c) => {
+      await c.env.RELEASES.getByName('main').upkeep();
+      return c.body(null, 204);
+    },
+  )
+  .openapi(
+    route({
       method: 'get',
       path: '/rejected-messages',
       tags: ['system'],
@@ -116,11 +132,14 @@ export const system = router()
   );
 
 system.get('/metrics', requires('firmware.read'), async (c) => {
-  const [devices, campaigns, link] = await Promise.all([
+  const [devices, campaigns, link, expiries, damaged] = await Promise.all([
     deviceStats(c),
     countCampaigns(c.var.db),
     c.env.BROKER_LINK.getByName('main').state(),
+    c.env.RELEASES.getByName('main').expiries(),
+    countDamaged(c.var.db),
   ]);
+  const left = Object.entries(expiries).map(([role, at]) => [role, at - Math.floor(Date.now() / 1000)]);
   const lines = [
     ...series('skylark_devices', 'Devices by status', 'status', devices.by_status),
     ...series('skylark_campaigns', 'Campaigns by status', 'status', campaigns),
@@ -128,6 +147,15 @@ system.get('/metrics', requires('firmware.read'), async (c) => {
       main: link.waiting,
     }),
     ...series('skylark_bridges_connected', 'Bridges on the command link', 'link', { main: link.bridges }),
+    ...series('skylark_firmware_damaged', 'Firmware whose stored bytes are damaged; alarm above 0', 'store', {
+      r2: damaged,
+    }),
+    ...series(
+      'skylark_tuf_seconds_left',
+      'Until update metadata expires; alarm below 3 days: devices then refuse every update',
+      'role',
+      Object.fromEntries(left),
+    ),
   ];
   return c.text(`${lines.join('\n')}\n`, 200, { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' });
 });

@@ -70,6 +70,59 @@ describe('a download', () => {
     expect([again.status, (await again.arrayBuffer()).byteLength]).toEqual([200, 1000]);
   });
 
+  it('says the digest of what it is, and of what it carries where that is all of it', async () => {
+    const digest = `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:`;
+    const whole = await get();
+    expect([whole.headers.get('Repr-Digest'), whole.headers.get('Content-Digest')]).toEqual([digest, digest]);
+    const part = await get({ Range: 'bytes=0-1' });
+    expect([part.headers.get('Repr-Digest'), part.headers.get('Content-Digest')]).toEqual([digest, null]);
+    await Promise.all([whole.arrayBuffer(), part.arrayBuffer()]);
+  });
+
+  it('answers every combination of conditions and ranges by RFC 9110, and no 206 carries more than it says', async () => {
+    const own = `"${sha256}"`;
+    const ranges = [undefined, 'bytes=0-0', 'bytes=990-', 'bytes=-7', 'bytes=5-1', 'bytes=1000-', 'bytes=-0'];
+    ranges.push(
+      'bytes=0-1,5-6',
+      'bytes=',
+      'bytes=--1',
+      `bytes=${'9'.repeat(400)}-`,
+      `bytes=1-${'9'.repeat(400)}`,
+    );
+    ranges.push('bytes=0x1-0x2', 'bytes=1.5-2', 'BYTES=0-0', 'seconds=1-2');
+    const tags = [undefined, own, `W/${own}`, '"other"', '*', '', 'garbage, "'];
+    for (const [i, range] of ranges.entries()) {
+      for (const [j, tag] of tags.entries()) {
+        for (const name of ['If-Range', 'If-None-Match', 'If-Match']) {
+          for (const method of ['GET', 'HEAD']) {
+            const headers: Record<string, string> = {};
+            if (range !== undefined) headers.Range = range;
+            if (tag !== undefined) headers[name] = tag;
+            const response = await get(headers, method);
+            const body = new Uint8Array(await response.arrayBuffer());
+            const where = [i, j, name, method, response.status].join();
+            const matches = name === 'If-Match' ? tag === own || tag === '*' : tag !== '"other"';
+            if (name === 'If-Match' && tag !== undefined && !matches)
+              expect(response.status, where).toBe(412);
+            const known = tag === own || tag === `W/${own}` || tag === '*';
+            if (name === 'If-None-Match' && known) expect(response.status, where).toBe(304);
+            expect([200, 206, 304, 412, 416], where).toContain(response.status);
+            if (response.status === 206) {
+              const [, from, to] =
+                /^bytes (\d+)-(\d+)\/1000$/.exec(response.headers.get('Content-Range') ?? '') ?? [];
+              expect(body, where).toEqual(bytes.slice(Number(from), Number(to) + 1));
+              expect(name === 'If-Range' && tag !== undefined && tag !== own, where).toBe(false);
+            }
+            if (response.status === 200 && method === 'GET') expect(body.byteLength, where).toBe(1000);
+            if (response.status === 416)
+              expect(response.headers.get('Content-Range'), where).toBe('bytes */1000');
+            if (method === 'HEAD') expect([206, 416], where).not.toContain(response.status);
+          }
+        }
+      }
+    }
+  });
+
   it('answers HEAD with the length and nothing else', async () => {
     const response = await get({}, 'HEAD');
     expect([response.status, response.headers.get('Content-Length'), await response.text()]).toEqual([

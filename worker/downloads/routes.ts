@@ -1,11 +1,11 @@
 /** Downloads behind signed links. No other credential; a revoked device's links die at once. */
 import { type Context, Hono } from 'hono';
-import { parseByteRange } from '../../protocol/byte-range.ts';
+import { type ByteRange, parseByteRange } from '../../protocol/byte-range.ts';
 import { verifyDownload } from '../../protocol/download-link.ts';
 import { findDevice } from '../../store/devices.ts';
 import type { AppEnv } from '../context.ts';
 import { problem } from '../problem.ts';
-import { openContent } from './content.ts';
+import { type Content, openContent } from './content.ts';
 
 const REASONS = {
   malformed: 'The link is not whole.',
@@ -25,24 +25,22 @@ export const downloads = new Hono<AppEnv>().get('/download/:sha256/:filename', a
 
 async function isWelcome(c: Context<AppEnv>, serialNo: string): Promise<boolean> {
   const device = await findDevice(c.var.db, serialNo);
-  return device !== undefined && device.revokedAt === null;
+  return device !== undefined && device.revokedAt === null && device.decommissionedAt === null;
 }
 
-/** Answers by RFC 9110: HEAD, conditional requests, one byte range. The entity tag is the content's hash. */
+/**
+ * Answers by RFC 9110: HEAD, preconditions in their order (§13.2.2), one byte range (§14.2). The entity tag is the
+ * content's hash, so it is strong. There is no Last-Modified: preconditions with dates say nothing here.
+ */
 async function serve(c: Context<AppEnv>, sha256: string): Promise<Response> {
   const content = await openContent(c.env, sha256, (work) => c.executionCtx.waitUntil(work));
   if (content === undefined) return problem(404, 'No such firmware', 'It has been deleted.');
   const etag = `"${sha256}"`;
-  const headers = new Headers({
-    'Content-Type': 'application/octet-stream',
-    'Content-Disposition': `attachment; filename*=UTF-8''${encodeURIComponent(c.req.param('filename') ?? 'firmware')}`,
-    'Accept-Ranges': 'bytes',
-    'Cache-Control': 'private, no-transform',
-    ETag: etag,
-    // RFC 9530 §3: of the whole representation, also in an answer to a range.
-    'Repr-Digest': `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:`,
-  });
-  if (matchesAny(c.req.header('If-None-Match'), etag)) return new Response(null, { status: 304, headers });
+  const headers = describe(c, sha256, etag);
+  const ifMatch = c.req.header('If-Match');
+  if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag))
+    return new Response(null, { status: 412, headers });
+  if (matchesWeakly(c.req.header('If-None-Match'), etag)) return new Response(null, { status: 304, headers });
   const ifRange = c.req.header('If-Range');
   const useRange = c.req.method === 'GET' && (ifRange === undefined || ifRange.trim() === etag);
   const range = parseByteRange(useRange ? c.req.header('Range') : undefined, content.size);
@@ -50,20 +48,54 @@ async function serve(c: Context<AppEnv>, sha256: string): Promise<Response> {
     headers.set('Content-Range', `bytes */${content.size}`);
     return new Response(null, { status: 416, headers });
   }
-  const part = range.kind === 'part' ? range : undefined;
-  headers.set('Content-Length', String(part?.length ?? content.size));
-  if (part !== undefined) {
-    headers.set('Content-Range', `bytes ${part.offset}-${part.offset + part.length - 1}/${content.size}`);
+  if (c.req.method === 'HEAD') {
+    headers.set('Content-Length', String(content.size));
+    return new Response(null, { status: 200, headers });
   }
-  if (c.req.method === 'HEAD') return new Response(null, { status: 200, headers });
-  const body = await content.read(part);
-  if (body === undefined) return problem(404, 'No such firmware', 'It has been deleted.');
-  return new Response(body, { status: part === undefined ? 200 : 206, headers });
+  return send(content, range, headers);
 }
 
-/** `If-None-Match` compares weakly (RFC 9110 §13.1.2). */
-function matchesAny(header: string | undefined, etag: string): boolean {
-  return (header ?? '')
-    .split(',')
-    .some((tag) => tag.trim() === '*' || tag.trim().replace(/^W\//, '') === etag);
+async function send(
+  content: Content,
+  range: Exclude<ByteRange, { kind: 'unsatisfiable' }>,
+  headers: Headers,
+): Promise<Response> {
+  const part = range.kind === 'part' ? range : undefined;
+  const body = await content.read(part);
+  if (body === undefined) return problem(404, 'No such firmware', 'It has been deleted.');
+  headers.set('Content-Length', String(part?.length ?? content.size));
+  if (part === undefined) {
+    // RFC 9530 §2: of what this very answer carries; of a part nobody knows it before it was read.
+    headers.set('Content-Digest', headers.get('Repr-Digest') ?? '');
+    return new Response(body, { status: 200, headers });
+  }
+  headers.set('Content-Range', `bytes ${part.offset}-${part.offset + part.length - 1}/${content.size}`);
+  return new Response(body, { status: 206, headers });
 }
+
+function describe(c: Context<AppEnv>, sha256: string, etag: string): Headers {
+  // RFC 8187 §3.2.1 allows fewer characters than a URL.
+  const filename = encodeURIComponent(c.req.param('filename') ?? 'firmware').replace(
+    /['()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  return new Headers({
+    'Content-Type': 'application/octet-stream',
+    'Content-Disposition': `attachment; filename*=UTF-8''${filename}`,
+    'Accept-Ranges': 'bytes',
+    'Cache-Control': 'private, no-transform',
+    ETag: etag,
+    // RFC 9530 §3: of the whole representation, also in an answer to a range.
+    'Repr-Digest': `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:`,
+  });
+}
+
+const tagsOf = (header: string): string[] => header.split(',').map((tag) => tag.trim());
+
+/** `If-Match` compares strongly (RFC 9110 §13.1.1). */
+const matchesStrongly = (header: string, etag: string): boolean =>
+  tagsOf(header).some((tag) => tag === '*' || tag === etag);
+
+/** `If-None-Match` compares weakly (RFC 9110 §13.1.2). */
+const matchesWeakly = (header: string | undefined, etag: string): boolean =>
+  tagsOf(header ?? '').some((tag) => tag === '*' || tag.replace(/^W\//, '') === etag);

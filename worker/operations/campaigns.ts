@@ -15,12 +15,14 @@ import {
   campaignMetrics,
   campaign as campaignSchema,
 } from '../../protocol/api.ts';
+import { firmwareTitle } from '../../protocol/target-path.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { cacheKey, TTL_S } from '../../store/cache.ts';
 import { addCampaign, type CampaignRow, campaignOf, findCampaign } from '../../store/campaigns.ts';
 import { type FirmwareRow, findFirmware } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
+import { mustBeInstallable, pauseIfWithdrawn } from './withdrawn.ts';
 
 export interface CampaignAndFirmware {
   row: CampaignRow;
@@ -38,6 +40,9 @@ export const CAMPAIGN_ACTIONS = [
 ] as const;
 export type CampaignAction = (typeof CAMPAIGN_ACTIONS)[number];
 
+/** After these, devices are offered the firmware. */
+const OFFERS: ReadonlySet<CampaignAction> = new Set(['start', 'resume', 'retry']);
+
 const objectOf = (c: AppContext, id: string) => c.env.CAMPAIGN.getByName(id);
 
 /**
@@ -48,6 +53,7 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
   const firmware = await findFirmware(c.var.db, create.firmware_id);
   if (firmware === undefined)
     throw new ProblemError(422, 'No such firmware', 'firmware_id names no firmware.');
+  mustBeInstallable(firmware);
   if (firmware.state !== 'published') {
     throw new ProblemError(
       409,
@@ -73,7 +79,7 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
     actor: c.var.principal.actor,
     action: 'campaign.create',
     subject: row.id,
-    detail: { name: row.name, firmware: `${firmware.model}/${firmware.version}` },
+    detail: { name: row.name, firmware: firmwareTitle(firmware) },
   });
   return campaignOf(row, firmware.version);
 }
@@ -89,6 +95,7 @@ export async function act(
   error?: string,
 ): Promise<void> {
   const { actor } = c.var.principal;
+  if (OFFERS.has(action)) mustBeInstallable(found.firmware);
   const outcome = await perform(
     c,
     found,
@@ -97,6 +104,7 @@ export async function act(
     error,
   );
   if (!outcome.ok) throw new ProblemError(409, `Cannot ${action} this campaign`, `${outcome.problem}.`);
+  if (OFFERS.has(action)) await pauseIfWithdrawn(c, found.row);
   await auditEntry(c.var.db, {
     actor,
     action: `campaign.${action}`,

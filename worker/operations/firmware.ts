@@ -1,28 +1,30 @@
 /** What can be done to firmware, for the API and the pages alike. Bytes go to R2 under their own hash, once. */
-
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
-import type { BeginUpload, Firmware, FirmwareDescription } from '../../protocol/api.ts';
+import { hex } from '../../durable-objects/releases/digest.ts';
+import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
+import type { FirmwareDescription, FirmwareDocument } from '../../protocol/api.ts';
+import { firmwareTitle, type Named } from '../../protocol/target-path.ts';
 import { auditEntry } from '../../store/audit-log.ts';
+import { whoNeeds } from '../../store/catalogue.ts';
 import {
   addFirmware,
-  addPart,
-  addUpload,
   deleteFirmware,
-  deleteUpload,
+  documentKey,
   type FirmwareRow,
-  findFirmwareByVersion,
-  findUnfinishedUpload,
-  findUpload,
-  firmwareInUse,
-  firmwareOf,
+  findFirmwareNamed,
+  markWithdrawn,
   objectKey,
-  type UploadRow,
+  type StoredArtifact,
+  setDocument,
 } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
+import { LARGEST_BYTES } from './objects.ts';
+import { pauseCampaignsOf } from './withdrawn.ts';
 
-/** All parts but the last have this size: R2's smallest is 5 MiB, a Worker takes at most 100 MB. */
-export const PART_BYTES = 8 * 1024 * 1024;
+const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
+
+const namedOf = (d: FirmwareDescription): Named => ({ ...d, name: d.name ?? null });
 
 const taken = () =>
   new ProblemError(
@@ -31,184 +33,117 @@ const taken = () =>
     'Other bytes are stored under this model and version: raise the version.',
   );
 
-/** Stores a file sent whole. The same bytes again are a success. */
-export async function storeFirmware(
-  c: AppContext,
-  description: FirmwareDescription,
-  file: Blob,
-): Promise<{ row: FirmwareRow; created: boolean }> {
-  await checkSize(c, file.size);
-  const bytes = await file.arrayBuffer();
-  const sha256 = hex(await crypto.subtle.digest('SHA-256', bytes));
-  if (description.checksum !== undefined && description.checksum !== `sha256:${sha256}`) throw mismatch();
-  const there = await findFirmwareByVersion(c.var.db, description.model, description.version);
-  if (there !== undefined) {
-    if (there.sha256 !== sha256) throw taken();
-    return { row: there, created: false };
-  }
-  await c.env.FIRMWARE.put(objectKey(sha256), bytes, { sha256, onlyIf: { etagDoesNotMatch: '*' } });
-  return { row: await add(c, description, { sha256, size_bytes: bytes.byteLength }), created: true };
-}
-
-/** Begins a resumable upload, or goes on with one of the same bytes. */
-export async function beginUpload(
-  c: AppContext,
-  begin: BeginUpload,
-): Promise<{ upload: UploadRow; parts: number[] } | { firmware: Firmware }> {
-  await checkSize(c, begin.size_bytes);
-  const sha256 = begin.checksum.slice('sha256:'.length);
-  const there = await findFirmwareByVersion(c.var.db, begin.model, begin.version);
-  if (there !== undefined) {
-    if (there.sha256 !== sha256) throw taken();
-    return { firmware: firmwareOf(there) };
-  }
-  const stored = await c.env.FIRMWARE.head(objectKey(sha256));
-  if (stored !== null && stored.size === begin.size_bytes) {
-    return { firmware: firmwareOf(await add(c, begin, { sha256, size_bytes: stored.size })) };
-  }
-  const unfinished = await findUnfinishedUpload(c.var.db, begin, c.var.principal.actor);
-  if (unfinished !== undefined) {
-    const { parts = [] } = (await findUpload(c.var.db, unfinished.id)) ?? {};
-    return { upload: unfinished, parts: parts.map((part) => part.part_no) };
-  }
-  // Not the final key: what lies there has been verified.
-  const key = `uploads/${crypto.randomUUID()}`;
-  const multipart = await c.env.FIRMWARE.createMultipartUpload(key);
-  const storage = { object_key: key, multipart_id: multipart.uploadId };
-  return { upload: await addUpload(c.var.db, begin, storage, c.var.principal.actor), parts: [] };
-}
-
-export const partCount = (sizeBytes: number): number => Math.max(1, Math.ceil(sizeBytes / PART_BYTES));
-
-/** Stores one part, streaming. A part sent again replaces the first. */
-export async function storePart(
-  c: AppContext,
-  id: string,
-  partNo: number,
-  body: ReadableStream,
-): Promise<void> {
-  const { upload } = await theUpload(c, id);
-  const last = partCount(upload.sizeBytes);
-  if (partNo < 1 || partNo > last)
-    throw new ProblemError(422, 'No such part', `Parts are numbered 1 to ${last}.`);
-  const size = partNo === last ? upload.sizeBytes - (last - 1) * PART_BYTES : PART_BYTES;
-  if (Number(c.req.header('Content-Length')) !== size) {
-    throw new ProblemError(
-      422,
-      'Wrong part size',
-      `Part ${partNo} must have exactly ${size} bytes, sent with Content-Length.`,
-    );
-  }
-  const multipart = c.env.FIRMWARE.resumeMultipartUpload(upload.objectKey, upload.multipartId);
-  const part = await multipart.uploadPart(partNo, body);
-  await addPart(c.var.db, upload.id, partNo, part.etag);
-}
-
-/**
- * Ends a resumable upload: joins the parts, hashes what was stored, and only then names it by its hash. A crash
- * in between leaves the joined parts under their temporary key; completing again goes on from there.
- */
-export async function completeUpload(c: AppContext, id: string): Promise<FirmwareRow> {
-  const { upload, parts } = await theUpload(c, id);
-  if ((await c.env.FIRMWARE.head(upload.objectKey)) === null) {
-    const missing = partCount(upload.sizeBytes) - parts.length;
-    if (missing > 0)
-      throw new ProblemError(409, 'Parts missing', `${missing} of the parts are not here yet.`);
-    await c.env.FIRMWARE.resumeMultipartUpload(upload.objectKey, upload.multipartId).complete(
-      parts.map(({ part_no, etag }) => ({ partNumber: part_no, etag })),
-    );
-  }
-  const sha256 = await digestObject(c.env.FIRMWARE, upload.objectKey);
-  if (sha256 !== upload.sha256) {
-    await discard(c, upload);
-    throw mismatch();
-  }
-  await moveObject(c.env.FIRMWARE, upload.objectKey, objectKey(sha256));
-  const row = await add(
-    c,
-    {
-      version: upload.version,
-      model: upload.model,
-      kind: upload.kind,
-      release_notes: upload.releaseNotes,
-      min_version: upload.minVersion,
-    },
-    { sha256, size_bytes: upload.sizeBytes },
-  );
-  await discard(c, upload);
-  return row;
-}
-
-/** Deletes firmware no campaign is about; the bytes go when nothing else has the same. */
-export async function removeFirmware(c: AppContext, row: FirmwareRow): Promise<void> {
-  if (await firmwareInUse(c.var.db, row.id)) {
-    throw new ProblemError(409, 'Firmware in use', 'A campaign is about this firmware, so it stays.');
-  }
-  if (await deleteFirmware(c.var.db, row)) await c.env.FIRMWARE.delete(objectKey(row.sha256));
-  await auditEntry(c.var.db, {
-    actor: c.var.principal.actor,
-    action: 'firmware.delete',
-    subject: `${row.model}/${row.version}`,
-  });
-}
-
-async function add(
-  c: AppContext,
-  description: FirmwareDescription,
-  artifact: { sha256: string; size_bytes: number },
-): Promise<FirmwareRow> {
-  const { actor } = c.var.principal;
-  const added = await addFirmware(c.var.db, description, artifact, actor);
-  if (added === undefined) {
-    const there = await findFirmwareByVersion(c.var.db, description.model, description.version);
-    if (there?.sha256 !== artifact.sha256) throw taken();
-    return there;
-  }
-  const subject = `${added.model}/${added.version}`;
-  await auditEntry(c.var.db, { actor, action: 'firmware.upload', subject, detail: { sha256: added.sha256 } });
-  return added;
-}
-
-async function theUpload(c: AppContext, id: string) {
-  const found = await findUpload(c.var.db, id);
-  if (found === undefined)
-    throw new ProblemError(404, 'No such upload', 'It was completed, or given up: begin again.');
-  return found;
-}
-
-async function discard(c: AppContext, upload: UploadRow): Promise<void> {
-  await c.env.FIRMWARE.delete(upload.objectKey);
-  await deleteUpload(c.var.db, upload.id);
-}
-
-async function checkSize(c: AppContext, bytes: number): Promise<void> {
-  const { max_firmware_bytes: most } = await readSettings(c.env);
-  if (bytes > most)
-    throw new ProblemError(413, 'Firmware too large', `At most ${most} bytes are allowed here.`);
-  if (bytes === 0) throw new ProblemError(422, 'Empty file', 'The firmware has no bytes.');
-}
-
-const mismatch = () =>
+export const mismatch = () =>
   new ProblemError(
     422,
     'Checksum mismatch',
     'What arrived does not have the checksum you named; nothing was kept.',
   );
 
-async function digestObject(bucket: R2Bucket, key: string): Promise<string> {
-  const object = await bucket.get(key);
-  if (object === null) throw new Error(`R2 object ${key} has vanished`);
-  const digest = new crypto.DigestStream('SHA-256');
-  await object.body.pipeTo(digest);
-  return hex(await digest.digest);
+/** What is there under this name with the same bytes. Throws where other bytes have it. */
+export async function findSame(
+  c: AppContext,
+  description: FirmwareDescription,
+  sha256: string,
+): Promise<FirmwareRow | undefined> {
+  const there = await findFirmwareNamed(c.var.db, namedOf(description));
+  if (there !== undefined && there.sha256 !== sha256) throw taken();
+  return there;
 }
 
-/** R2 has no rename: streamed over, with its hash checked once more by R2 where a whole put allows it. */
-async function moveObject(bucket: R2Bucket, from: string, to: string): Promise<void> {
-  if ((await bucket.head(to)) !== null) return;
-  const object = await bucket.get(from);
-  if (object === null) throw new Error(`R2 object ${from} has vanished`);
-  await bucket.put(to, object.body);
+/** Enters bytes that are stored, and verified, into the catalogue. */
+export async function addStored(
+  c: AppContext,
+  description: FirmwareDescription,
+  artifact: StoredArtifact,
+): Promise<FirmwareRow> {
+  const { actor } = c.var.principal;
+  const added = await addFirmware(c.var.db, description, artifact, actor);
+  if (added === undefined) {
+    const there = await findSame(c, description, artifact.sha256);
+    if (there === undefined) throw taken();
+    return there;
+  }
+  const subject = firmwareTitle(added);
+  await auditEntry(c.var.db, { actor, action: 'firmware.upload', subject, detail: { sha256: added.sha256 } });
+  return added;
 }
 
-const hex = (bytes: ArrayBuffer): string => Buffer.from(bytes).toString('hex');
+/** The most bytes one firmware may have here. */
+export async function mostBytes(c: AppContext): Promise<number> {
+  return Math.min((await readSettings(c.env)).max_firmware_bytes, LARGEST_BYTES);
+}
+
+export async function checkSize(c: AppContext, bytes: number): Promise<void> {
+  const most = await mostBytes(c);
+  if (bytes > most)
+    throw new ProblemError(413, 'Firmware too large', `At most ${most} bytes are allowed here.`);
+  if (bytes === 0) throw new ProblemError(422, 'Empty file', 'The firmware has no bytes.');
+}
+
+/**
+ * Takes firmware back: no campaign with it can start any more, those that run are paused. Devices that have it keep
+ * it. It stays withdrawn for good: whoever has the metadata could install it for ever, so its version is spent.
+ */
+export async function withdrawFirmware(
+  c: AppContext,
+  row: FirmwareRow,
+  reason: string,
+): Promise<FirmwareRow> {
+  if (row.state === 'uploaded') {
+    throw new ProblemError(
+      409,
+      'Not published',
+      'It was never published, so nothing can have it: delete it.',
+    );
+  }
+  const withdrawn = await markWithdrawn(c.var.db, row.id, reason);
+  if (withdrawn === undefined) throw new ProblemError(404, 'No such firmware');
+  const paused = await pauseCampaignsOf(c, withdrawn);
+  const { actor } = c.var.principal;
+  const subject = firmwareTitle(row);
+  await auditEntry(c.var.db, { actor, action: 'firmware.withdraw', subject, detail: { reason, paused } });
+  return withdrawn;
+}
+
+/** Stores a document beside firmware, by content. Once the firmware is published another one is refused. */
+export async function storeDocument(
+  c: AppContext,
+  row: FirmwareRow,
+  document: FirmwareDocument,
+  bytes: ArrayBuffer,
+): Promise<void> {
+  if (bytes.byteLength === 0) throw new ProblemError(422, 'Empty document', 'Send it as the body.');
+  if (bytes.byteLength > MAX_DOCUMENT_BYTES)
+    throw new ProblemError(413, 'Document too large', `At most ${MAX_DOCUMENT_BYTES} bytes.`);
+  const sha256 = hex(await crypto.subtle.digest('SHA-256', bytes));
+  await c.env.FIRMWARE.put(documentKey(sha256), bytes, {
+    sha256,
+    onlyIf: { etagDoesNotMatch: '*' },
+    httpMetadata: { contentType: c.req.header('Content-Type') ?? 'application/octet-stream' },
+  });
+  if (!(await setDocument(c.var.db, row.id, document, sha256))) {
+    throw new ProblemError(409, 'Document is fixed', 'It was published with another one: raise the version.');
+  }
+  const { actor } = c.var.principal;
+  const subject = firmwareTitle(row);
+  await auditEntry(c.var.db, { actor, action: `firmware.${document}`, subject, detail: { sha256 } });
+}
+
+/** Reads the stored bytes now and compares them with their hash; the daily job does it by itself. */
+export async function checkFirmware(c: AppContext, row: FirmwareRow): Promise<FirmwareRow> {
+  const damage = await checkBytes(c.env, c.var.db, row.sha256);
+  return { ...row, damage, checkedAt: new Date() };
+}
+
+/** Deletes firmware nothing needs; the bytes go when nothing else has the same. */
+export async function removeFirmware(c: AppContext, row: FirmwareRow): Promise<void> {
+  const needed = await whoNeeds(c.var.db, row);
+  if (needed !== undefined) throw new ProblemError(409, 'Firmware in use', needed);
+  if (await deleteFirmware(c.var.db, row)) await c.env.FIRMWARE.delete(objectKey(row.sha256));
+  await auditEntry(c.var.db, {
+    actor: c.var.principal.actor,
+    action: 'firmware.delete',
+    subject: firmwareTitle(row),
+  });
+}

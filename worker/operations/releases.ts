@@ -1,8 +1,9 @@
 /** Publishing firmware: the bytes to sign go out, the signatures come back. No release key ever comes here. */
 import type { Prepared, Refused, Release } from '../../durable-objects/releases/releases.ts';
 import type { Signatures } from '../../protocol/api.ts';
+import { targetPath } from '../../protocol/target-path.ts';
 import { auditEntry } from '../../store/audit-log.ts';
-import { type FirmwareRow, markPublished, targetPath } from '../../store/firmware.ts';
+import { type FirmwareRow, markPublished } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 
@@ -12,6 +13,7 @@ const STATUS = {
   stale: 409,
   bad_signature: 422,
   not_prepared: 409,
+  would_break: 409,
 } as const;
 
 function throwRefusal({ refused, detail }: Refused): never {
@@ -21,6 +23,7 @@ function throwRefusal({ refused, detail }: Refused): never {
 
 /** The bytes to sign for this firmware. Throws the problem where no role is trusted with its model. */
 export async function prepareRelease(c: AppContext, row: FirmwareRow): Promise<Exclude<Prepared, Refused>> {
+  mustNotBeWithdrawn(row);
   const prepared = await c.env.RELEASES.getByName('main').prepare(releaseOf(row));
   return 'refused' in prepared ? throwRefusal(prepared) : prepared;
 }
@@ -32,6 +35,7 @@ export async function publishRelease(
   signed: Signatures,
 ): Promise<FirmwareRow> {
   if (row.state === 'published') return row;
+  mustNotBeWithdrawn(row);
   const refused = await c.env.RELEASES.getByName('main').publish(releaseOf(row), signed);
   if (refused !== null) throwRefusal(refused);
   const published = await markPublished(c.var.db, row.id);
@@ -54,9 +58,15 @@ function releaseOf(row: FirmwareRow): Release {
     custom: {
       version: row.version,
       kind: row.kind,
+      ...(row.name === null ? {} : { name: row.name }),
       hw: [row.model],
       minVersion: row.minVersion,
-      advisory: null,
+      advisory: row.advisorySha256 === null ? null : `sha256:${row.advisorySha256}`,
     },
   };
+}
+
+function mustNotBeWithdrawn(row: FirmwareRow): void {
+  if (row.state !== 'withdrawn') return;
+  throw new ProblemError(409, 'Firmware withdrawn', 'It was withdrawn for good: raise the version.');
 }

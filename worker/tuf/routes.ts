@@ -7,6 +7,7 @@ import type { AppContext, AppEnv } from '../context.ts';
 import { problem } from '../problem.ts';
 
 const NAME = /^(?:timestamp|[1-9]\d{0,9}\.[A-Za-z0-9][A-Za-z0-9._-]{0,63})\.json$/;
+const OFFLINE = /^[1-9]\d{0,9}\.((?!snapshot\.json|timestamp\.json)[A-Za-z0-9][A-Za-z0-9._-]{0,63})\.json$/;
 const MAX_BYTES = 512 * 1024;
 
 export const tuf = new Hono<AppEnv>().get('/tuf/:name', async (c) => {
@@ -17,16 +18,27 @@ export const tuf = new Hono<AppEnv>().get('/tuf/:name', async (c) => {
   return c.body(file.body, 200, { 'Content-Type': 'application/json', 'Cache-Control': cache });
 });
 
-/** The offline-signed files, put by an administrator: `PUT /tuf/{n}.root.json`, `PUT /tuf/{n}.targets.json`. */
+/**
+ * The offline-signed files, put by an administrator: `PUT /tuf/{n}.root.json`, `PUT /tuf/{n}.targets.json`, and a
+ * delegated role's metadata that was signed anew, `PUT /tuf/{n}.{role}.json`.
+ */
 export const tufAdministration = new Hono<AppEnv>().put('/tuf/:name', requires('administer'), async (c) => {
-  const role = /^\d+\.(root|targets)\.json$/.exec(c.req.param('name'))?.[1];
+  const role = OFFLINE.exec(c.req.param('name'))?.[1];
   if (role === undefined)
-    return problem(404, 'No such metadata', 'Only root and targets are signed offline.');
+    return problem(
+      404,
+      'No such metadata',
+      'Names are {version}.{role}.json; snapshot and timestamp are signed here.',
+    );
   const file = new Uint8Array(await c.req.arrayBuffer());
   if (file.byteLength > MAX_BYTES) return problem(413, 'Metadata too large', `At most ${MAX_BYTES} bytes.`);
   const refused = await put(c, role, file);
   if (refused !== null)
-    return problem(refused.refused === 'stale' ? 409 : 422, 'Metadata refused', refused.detail);
+    return problem(
+      ['stale', 'would_break'].includes(refused.refused) ? 409 : 422,
+      'Metadata refused',
+      refused.detail,
+    );
   await auditEntry(c.var.db, {
     actor: c.var.principal.actor,
     action: `tuf.${role}`,
@@ -38,7 +50,8 @@ export const tufAdministration = new Hono<AppEnv>().put('/tuf/:name', requires('
 async function put(c: AppContext, role: string, file: Uint8Array): Promise<Refused | null> {
   const releases = c.env.RELEASES.getByName('main');
   try {
-    return await (role === 'root' ? releases.putRoot(file) : releases.putTargets(file));
+    if (role === 'root') return await releases.putRoot(file);
+    return await (role === 'targets' ? releases.putTargets(file) : releases.putRole(role, file));
   } catch (error) {
     return { refused: 'bad_signature', detail: `not TUF metadata: ${String(error).slice(0, 300)}` };
   }

@@ -1,0 +1,71 @@
+/** The GitHub Action: uploads, signs and publishes firmware, and starts a campaign with it. See `action.yml`. */
+import { appendFileSync } from 'node:fs';
+import { firmwareTitle } from '../protocol/target-path.ts';
+import { ApiClient, CommandFailed, WrongUsage } from './api-client.ts';
+import { createCampaign } from './campaign.ts';
+import { attach, publish, upload } from './firmware.ts';
+import { openSigningKey, readPem } from './signing-key.ts';
+import { readText } from './text-file.ts';
+
+/** GitHub hands over inputs in the environment: upper case, dashes as they are. */
+const input = (name: string): string | undefined =>
+  process.env[`INPUT_${name.toUpperCase()}`]?.trim() || undefined;
+
+function needed(name: string): string {
+  const value = input(name);
+  if (value === undefined) throw new WrongUsage(`the input "${name}" is missing`);
+  return value;
+}
+
+/** Only those that were given. The cast: `Object.fromEntries` forgets which names there are. */
+const given = <Name extends string>(
+  fields: Record<Name, string | undefined>,
+): Partial<Record<Name, string>> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Partial<
+    Record<Name, string>
+  >;
+
+function output(name: string, value: string): void {
+  const file = process.env.GITHUB_OUTPUT;
+  if (file === undefined) process.stdout.write(`${name}=${value}\n`);
+  else appendFileSync(file, `${name}=${value}\n`);
+}
+
+async function run(): Promise<void> {
+  const api = new ApiClient(needed('url'), needed('api-key'));
+  const notes = input('release-notes');
+  const uploaded = await upload(api, needed('file'), {
+    version: needed('version'),
+    model: needed('model'),
+    kind: input('kind') ?? 'firmware',
+    release_notes: notes === undefined ? '' : readText(notes),
+    ...given({ name: input('name'), min_version: input('min-version') }),
+  });
+  const documents = given({ sbom: input('sbom'), advisory: input('advisory') });
+  const whole = await attach(api, uploaded, documents);
+  const key = input('release-key');
+  const row = key === undefined ? whole : await publish(api, whole, await openSigningKey(readPem(key)));
+  output('firmware-id', row.id);
+  output('checksum', row.checksum);
+  output('state', row.state);
+  process.stdout.write(`${firmwareTitle(row)} is ${row.state}\n`);
+  const name = input('campaign');
+  if (name === undefined) return;
+  const campaign = await createCampaign(api, name, {
+    firmware: row.id,
+    stages: input('stages') ?? '1,10,50,100',
+    start: input('start') !== 'false',
+  });
+  output('campaign-id', campaign.id);
+  process.stdout.write(`campaign "${campaign.name}" is ${campaign.status}\n`);
+}
+
+try {
+  await run();
+} catch (error) {
+  const text = error instanceof Error ? error.message : String(error);
+  const known = error instanceof CommandFailed || error instanceof WrongUsage;
+  // GitHub shows this beside the step; a line break would end it.
+  process.stdout.write(`::error::${(known ? text : `unexpected: ${text}`).replaceAll('\n', '%0A')}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,71 @@
+/** The daily care for what lies in R2: firmware is read and compared, a little each day, and leftovers go. */
+import { type Database, openDatabase } from '../../store/connection.ts';
+import { objectKey } from '../../store/firmware.ts';
+import { listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
+import { deleteUpload, listAbandonedUploads } from '../../store/firmware-uploads.ts';
+import type { Env } from '../env.ts';
+import { digestObject } from './digest.ts';
+
+const DAY_MS = 86_400_000;
+/** Every firmware is read once in this time, unless there is more than a day's share of each day. */
+const CHECK_EVERY_MS = 30 * DAY_MS;
+/** What is read in a day, and one more: bytes, for reading costs time. */
+const DAILY_BYTES = 2 * 1024 ** 3;
+/** Nobody goes on with an upload that had no part for this long. */
+const IDLE_MS = 3 * DAY_MS;
+/** R2 itself forgets the parts of an upload a week after its begin. */
+const UPLOAD_LIFE_MS = 6.5 * DAY_MS;
+
+/** Does it all; what fails is said, and does not keep the rest from being done. */
+export async function upkeep(env: Env): Promise<void> {
+  const db = openDatabase(env);
+  const now = Date.now();
+  for (const job of [checkSome, clearUploads]) {
+    await job(env, db, now).catch((error: unknown) => say(`the daily upkeep failed: ${String(error)}`));
+  }
+}
+
+/** Reads firmware and compares it with its hash; answers what is wrong, or null. */
+export async function checkBytes(env: Env, db: Database, sha256: string): Promise<string | null> {
+  const found = await digestObject(env.FIRMWARE, objectKey(sha256));
+  const damage =
+    found === undefined
+      ? 'they are missing'
+      : found === sha256
+        ? null
+        : `they have the checksum sha256:${found} now`;
+  await noteChecked(db, sha256, damage);
+  if (damage !== null) say(`firmware sha256:${sha256} is damaged: ${damage}`);
+  return damage;
+}
+
+async function checkSome(env: Env, db: Database, now: number): Promise<void> {
+  let left = DAILY_BYTES;
+  for (const { sha256, size_bytes } of await listUnchecked(db, new Date(now - CHECK_EVERY_MS), 1000)) {
+    if (left <= 0) return;
+    await checkBytes(env, db, sha256);
+    left -= size_bytes;
+  }
+}
+
+/** Uploads nobody goes on with, and temporary objects that a crash has left. */
+async function clearUploads(env: Env, db: Database, now: number): Promise<void> {
+  const bucket = env.FIRMWARE;
+  const [idleSince, begunBefore] = [new Date(now - IDLE_MS), new Date(now - UPLOAD_LIFE_MS)];
+  for (const upload of await listAbandonedUploads(db, idleSince, begunBefore)) {
+    // Completed, or forgotten by R2 already: then there is nothing to abort.
+    await bucket
+      .resumeMultipartUpload(upload.objectKey, upload.multipartId)
+      .abort()
+      .catch(() => undefined);
+    await bucket.delete(upload.objectKey);
+    await deleteUpload(db, upload.id);
+  }
+  const { objects } = await bucket.list({ prefix: 'uploads/' });
+  const old = objects.filter((object) => object.uploaded.getTime() < begunBefore.getTime());
+  if (old.length > 0) await bucket.delete(old.map((object) => object.key));
+}
+
+function say(msg: string): void {
+  console.error(JSON.stringify({ level: 'error', part: 'releases', msg }));
+}

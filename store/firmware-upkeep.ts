@@ -1,0 +1,31 @@
+/** What the daily upkeep of the stored bytes reads and notes. */
+import { asc, count, eq, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
+import type { Database } from './connection.ts';
+import { firmware } from './schema.ts';
+
+export interface StoredBytes {
+  sha256: string;
+  size_bytes: number;
+}
+
+/** Stored bytes not read and compared since a moment, the longest ago first. */
+export async function listUnchecked(db: Database, since: Date, limit: number): Promise<StoredBytes[]> {
+  return db
+    .select({ sha256: firmware.sha256, size_bytes: sql<number>`max(${firmware.sizeBytes})::float8` })
+    .from(firmware)
+    .where(or(isNull(firmware.checkedAt), lt(firmware.checkedAt, since)))
+    .groupBy(firmware.sha256)
+    .orderBy(asc(sql`min(coalesce(${firmware.checkedAt}, '-infinity'::timestamptz))`))
+    .limit(limit);
+}
+
+/** Notes what was found when bytes were read: nothing wrong, or what is. */
+export async function noteChecked(db: Database, sha256: string, damage: string | null): Promise<void> {
+  await db.update(firmware).set({ checkedAt: sql`now()`, damage }).where(eq(firmware.sha256, sha256));
+}
+
+/** How many firmware there are whose bytes are damaged. */
+export async function countDamaged(db: Database): Promise<number> {
+  const [row] = await db.select({ n: count() }).from(firmware).where(isNotNull(firmware.damage));
+  return row?.n ?? 0;
+}

@@ -1,0 +1,109 @@
+/** Resumable uploads under way, and the parts that are here. */
+import { and, asc, desc, eq, lt, or, sql } from 'drizzle-orm';
+import type { BeginUpload } from '../protocol/api.ts';
+import type { Database } from './connection.ts';
+import { sameName } from './firmware.ts';
+import { firmwareUploadParts, firmwareUploads } from './schema.ts';
+
+export type UploadRow = typeof firmwareUploads.$inferSelect;
+
+/** Notes a resumable upload. */
+export async function addUpload(
+  db: Database,
+  begin: BeginUpload,
+  storage: { object_key: string; multipart_id: string },
+  actor: string,
+): Promise<UploadRow> {
+  const [row] = await db
+    .insert(firmwareUploads)
+    .values({
+      version: begin.version,
+      model: begin.model,
+      kind: begin.kind,
+      name: begin.name ?? null,
+      releaseNotes: begin.release_notes,
+      minVersion: begin.min_version ?? null,
+      sha256: begin.checksum.slice('sha256:'.length),
+      sizeBytes: begin.size_bytes,
+      objectKey: storage.object_key,
+      multipartId: storage.multipart_id,
+      createdBy: actor,
+    })
+    .returning();
+  if (row === undefined) throw new Error('the upload was not stored');
+  return row;
+}
+
+/** An upload under way with the parts that are here. */
+export async function findUpload(
+  db: Database,
+  id: string,
+): Promise<{ upload: UploadRow; parts: { part_no: number; etag: string }[] } | undefined> {
+  const [uploads, parts] = await db.batch([
+    db.select().from(firmwareUploads).where(eq(firmwareUploads.id, id)),
+    db
+      .select({ part_no: firmwareUploadParts.partNo, etag: firmwareUploadParts.etag })
+      .from(firmwareUploadParts)
+      .where(eq(firmwareUploadParts.uploadId, id))
+      .orderBy(asc(firmwareUploadParts.partNo)),
+  ]);
+  const [upload] = uploads;
+  return upload === undefined ? undefined : { upload, parts };
+}
+
+/** An unfinished upload of the same bytes under the same name by the same actor, to go on with. */
+export async function findUnfinishedUpload(
+  db: Database,
+  begin: BeginUpload,
+  actor: string,
+): Promise<UploadRow | undefined> {
+  const [row] = await db
+    .select()
+    .from(firmwareUploads)
+    .where(
+      and(
+        eq(firmwareUploads.model, begin.model),
+        eq(firmwareUploads.kind, begin.kind),
+        sameName(firmwareUploads.name, begin.name),
+        eq(firmwareUploads.version, begin.version),
+        eq(firmwareUploads.sha256, begin.checksum.slice('sha256:'.length)),
+        eq(firmwareUploads.sizeBytes, begin.size_bytes),
+        eq(firmwareUploads.createdBy, actor),
+      ),
+    )
+    .orderBy(desc(firmwareUploads.createdAt))
+    .limit(1);
+  return row;
+}
+
+/** Notes that a part is here; a part sent again replaces the first. */
+export async function addPart(db: Database, uploadId: string, partNo: number, etag: string): Promise<void> {
+  await db.batch([
+    db
+      .insert(firmwareUploadParts)
+      .values({ uploadId, partNo, etag })
+      .onConflictDoUpdate({
+        target: [firmwareUploadParts.uploadId, firmwareUploadParts.partNo],
+        set: { etag },
+      }),
+    db.update(firmwareUploads).set({ updatedAt: sql`now()` }).where(eq(firmwareUploads.id, uploadId)),
+  ]);
+}
+
+/** Uploads that nobody goes on with: without a part since one moment, or begun before another. */
+export async function listAbandonedUploads(
+  db: Database,
+  idleSince: Date,
+  begunBefore: Date,
+): Promise<UploadRow[]> {
+  return db
+    .select()
+    .from(firmwareUploads)
+    .where(or(lt(firmwareUploads.updatedAt, idleSince), lt(firmwareUploads.createdAt, begunBefore)))
+    .limit(100);
+}
+
+/** Forgets an upload, finished or given up. */
+export async function deleteUpload(db: Database, id: string): Promise<void> {
+  await db.delete(firmwareUploads).where(eq(firmwareUploads.id, id));
+}

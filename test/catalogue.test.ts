@@ -1,0 +1,211 @@
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Client } from 'pg';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Firmware } from '../protocol/api.ts';
+import { publishFirmware } from './publish.ts';
+import { eventually, type Skylark, startSkylark } from './skylark.ts';
+
+let sky: Skylark;
+
+const everyone = { stages: [{ name: 'all', percentage: 100 }] };
+const campaign = async (firmware_id: string, more: object = {}): Promise<string> => {
+  const made = await sky.api('POST', '/campaigns', { name: 'test', firmware_id, ...everyone, ...more });
+  expect(made.status).toBe(201);
+  return String(made.body.id);
+};
+const becomes = (id: string, wanted: string) =>
+  eventually(`the campaign to be ${wanted}`, async () => {
+    const { body } = await sky.api('GET', `/campaigns/${id}`);
+    return body.status === wanted && body;
+  });
+
+async function uploadForm(fields: Record<string, string>, bytes: Uint8Array<ArrayBuffer>) {
+  const form = new FormData();
+  form.set('file', new File([bytes], 'firmware.bin'));
+  for (const [name, value] of Object.entries(fields)) form.set(name, value);
+  const response = await fetch(`${sky.facts.url}/api/v1/firmware`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+    body: form,
+  });
+  return { status: response.status, body: (await response.json()) as Firmware & { title?: string } };
+}
+
+async function putDocument(id: string, document: string, body: string): Promise<number> {
+  const response = await fetch(`${sky.facts.url}/api/v1/firmware/${id}/${document}`, {
+    method: 'PUT',
+    headers: { Authorization: `Bearer ${sky.facts.api_key}`, 'Content-Type': 'application/json' },
+    body,
+  });
+  return response.status;
+}
+
+async function query(text: string, ...values: unknown[]): Promise<void> {
+  const database = new Client({ connectionString: sky.facts.database_url });
+  await database.connect();
+  await database.query(text, values);
+  await database.end();
+}
+
+describe('the catalogue', () => {
+  beforeAll(async () => {
+    sky = await startSkylark({ devices: 2 });
+  });
+  afterAll(() => sky.stop());
+
+  it('takes an app to devices, and is done when their heartbeats show it under its name', async () => {
+    const maps = await publishFirmware(sky, 'v3.0.0', { app: 'maps' });
+    expect([maps.kind, maps.name]).toEqual(['app', 'maps']);
+    const id = await campaign(maps.id);
+    await sky.api('POST', `/campaigns/${id}/start`);
+    await becomes(id, 'completed');
+    const { body: device } = await sky.api('GET', '/devices/VD-0001');
+    expect([device.current_firmware, device.apps]).toEqual(['v1.0.0', { maps: 'v3.0.0' }]);
+    const { body: where } = await sky.api('GET', `/firmware/${maps.id}/installations`);
+    expect([where.count, where.more]).toEqual([2, false]);
+    expect(where.sample).toMatchObject([{ serial_no: 'VD-0001' }, { serial_no: 'VD-0002' }]);
+    const other = await publishFirmware(sky, 'v3.0.0', { app: 'radio' });
+    expect((await sky.api('GET', `/firmware/${other.id}/installations`)).body.count).toBe(0);
+    const again = await sky.api('POST', `/campaigns/${await campaign(maps.id)}/start`);
+    expect([again.status, String(again.body.detail)]).toEqual([
+      409,
+      expect.stringMatching(/no device needs/),
+    ]);
+  });
+
+  it('keeps firmware and apps of the same version apart, and the same app only once', async () => {
+    const bytes = new Uint8Array(randomBytes(100));
+    const named = { model: 'TX-5', version: 'v1.0.0' };
+    expect((await uploadForm(named, bytes)).status).toBe(201);
+    expect((await uploadForm({ ...named, kind: 'app', name: 'maps' }, bytes)).status).toBe(201);
+    expect((await uploadForm({ ...named, kind: 'app', name: 'radio' }, bytes)).status).toBe(201);
+    expect((await uploadForm({ ...named, kind: 'app' }, bytes)).status).toBe(201);
+    expect((await uploadForm({ ...named, kind: 'app', name: 'maps' }, bytes)).status).toBe(200);
+    const others = new Uint8Array(randomBytes(100));
+    expect((await uploadForm({ ...named, kind: 'app', name: 'maps' }, others)).status).toBe(409);
+    expect((await uploadForm({ ...named, kind: 'app' }, others)).status).toBe(409);
+    for (const wrong of [{ name: 'maps' }, { kind: 'app', name: 'a@b' }, { kind: 'app', name: '../x' }])
+      expect((await uploadForm({ ...named, version: 'v2', ...wrong }, others)).status).toBe(422);
+    const { body } = await sky.api('GET', '/models');
+    expect(body.items).toContainEqual({ model: 'TX-5', firmware_count: 4, latest: null });
+  });
+
+  it('withdraws firmware: what runs is paused, and nothing can start or go on', async () => {
+    const bad = await publishFirmware(sky, 'v5.0.0');
+    // Slow enough that nobody gets it in this test.
+    const running = await campaign(bad.id, { target: { serial_nos: ['VD-0001'] }, rate_per_minute: 1 });
+    const start_at = new Date(Date.now() + 3_600_000).toISOString();
+    const [draft, scheduled] = [await campaign(bad.id), await campaign(bad.id, { start_at })];
+    await sky.api('POST', `/campaigns/${running}/start`);
+    await sky.api('POST', `/campaigns/${scheduled}/start`);
+    const path = `/firmware/${bad.id}/withdraw`;
+    expect((await sky.api('POST', path, {})).status).toBe(422);
+    const withdrawn = await sky.api('POST', path, { reason: 'bricks the radio' });
+    expect(withdrawn.body).toMatchObject({ state: 'withdrawn', withdrawn_reason: 'bricks the radio' });
+    expect(await becomes(running, 'paused')).toMatchObject({
+      status_reason: 'the firmware was withdrawn: bricks the radio',
+    });
+    await becomes(scheduled, 'draft');
+    for (const [id, action] of [
+      [running, 'resume'],
+      [draft, 'start'],
+      [scheduled, 'start'],
+    ]) {
+      const refused = await sky.api('POST', `/campaigns/${id}/${action}`);
+      expect([refused.status, refused.body.title]).toEqual([409, 'Firmware withdrawn']);
+    }
+    const made = await sky.api('POST', '/campaigns', { name: 'x', firmware_id: bad.id });
+    expect([made.status, made.body.title]).toEqual([409, 'Firmware withdrawn']);
+    expect((await sky.api('POST', `/firmware/${bad.id}/publish`)).status).toBe(409);
+    expect((await sky.api('POST', path, { reason: 'again' })).body.withdrawn_reason).toBe('bricks the radio');
+    expect((await sky.api('POST', `/campaigns/${running}/cancel`)).status).toBe(200);
+  });
+
+  it('stores a bill of materials and an advisory beside firmware, fixed once it is published', async () => {
+    const { body: row } = await uploadForm({ model: 'TX-100', version: 'v6.0.0' }, new Uint8Array(9));
+    expect(await putDocument(row.id, 'sbom', '{"old":true}')).toBe(204);
+    expect(await putDocument(row.id, 'sbom', '{"bomFormat":"CycloneDX"}')).toBe(204);
+    expect(await putDocument(row.id, 'advisory', '')).toBe(422);
+    const stored = await fetch(`${sky.facts.url}/api/v1/firmware/${row.id}/sbom`, {
+      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+    });
+    expect([stored.headers.get('Content-Type'), await stored.text()]).toEqual([
+      'application/json',
+      '{"bomFormat":"CycloneDX"}',
+    ]);
+    expect((await sky.api('GET', `/firmware/${row.id}/advisory`)).status).toBe(404);
+    const published = await publishFirmware(sky, 'v6.1.0');
+    expect(await putDocument(published.id, 'advisory', 'CVE-1')).toBe(204);
+    expect(await putDocument(published.id, 'advisory', 'CVE-1')).toBe(204);
+    expect(await putDocument(published.id, 'advisory', 'CVE-2')).toBe(409);
+  });
+
+  it('deletes only what nothing needs', async () => {
+    const { items } = (await sky.api('GET', '/firmware?name=maps&model=TX-100')).body as {
+      items: Firmware[];
+    };
+    const refused = await sky.api('DELETE', `/firmware/${items[0]?.id}`);
+    expect([refused.status, refused.body.title]).toEqual([409, 'Firmware in use']);
+    const running = await uploadForm({ model: 'TX-100', version: 'v1.0.0' }, new Uint8Array(5));
+    const installed = await sky.api('DELETE', `/firmware/${running.body.id}`);
+    expect([installed.status, String(installed.body.detail)]).toEqual([
+      409,
+      expect.stringMatching(/Devices run it/),
+    ]);
+    const { body: free } = await uploadForm({ model: 'TX-5', version: 'v9' }, new Uint8Array(7));
+    expect((await sky.api('DELETE', `/firmware/${free.id}`)).status).toBe(204);
+  });
+
+  it('notices damaged bytes, and says so where people and monitors look', async () => {
+    const bytes = new Uint8Array(randomBytes(4321));
+    const { body: row } = await uploadForm({ model: 'TX-5', version: 'v8' }, bytes);
+    expect((await sky.api('POST', `/firmware/${row.id}/check`)).body.damage).toBeNull();
+    const stored = join(dirname(dirname(sky.facts.release_key)), 'edge');
+    const blob = readdirSync(stored, { recursive: true, encoding: 'utf8' })
+      .map((name) => join(stored, name))
+      .find((file) => statSync(file).isFile() && readFileSync(file).equals(Buffer.from(bytes)));
+    bytes[7] = (bytes[7] ?? 0) ^ 1;
+    writeFileSync(blob ?? '', bytes);
+    const checked = await sky.api('POST', `/firmware/${row.id}/check`);
+    expect(checked.body.damage).toMatch(/they have the checksum sha256:/);
+    expect((await sky.api('GET', '/metrics')).body.text).toMatch(/skylark_firmware_damaged\{store="r2"\} 1/);
+    bytes[7] = (bytes[7] ?? 0) ^ 1;
+    writeFileSync(blob ?? '', bytes);
+    // Checked lately, it is not read again; a month later it is, and there is nothing wrong with it any more.
+    await sky.api('POST', '/upkeep');
+    expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).not.toBeNull();
+    await query("UPDATE firmware SET checked_at = now() - interval '31 days' WHERE id = $1", row.id);
+    expect((await sky.api('POST', '/upkeep')).status).toBe(204);
+    expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).toBeNull();
+  });
+
+  it('clears uploads nobody goes on with, and leaves the others', async () => {
+    const begin = { model: 'TX-5', version: 'v30', checksum: `sha256:${'2'.repeat(64)}`, size_bytes: 10 };
+    const { body: old } = await sky.api('POST', '/firmware/uploads', begin);
+    const { body: young } = await sky.api('POST', '/firmware/uploads', { ...begin, version: 'v31' });
+    await query("UPDATE firmware_uploads SET updated_at = now() - interval '4 days' WHERE id = $1", old.id);
+    await sky.api('POST', '/upkeep');
+    expect((await sky.api('POST', `/firmware/uploads/${old.id}/complete`)).status).toBe(404);
+    expect((await sky.api('POST', `/firmware/uploads/${young.id}/complete`)).status).toBe(409);
+    const { body: again } = await sky.api('POST', '/firmware/uploads', begin);
+    expect(again.id).not.toBe(old.id);
+  });
+
+  it('takes a form of many parts without holding it, and keeps nothing of one that is too large', async () => {
+    const bytes = new Uint8Array(randomBytes(20 * 1024 * 1024 + 11));
+    const { status, body } = await uploadForm({ model: 'TX-5', version: 'v20' }, bytes);
+    expect([status, body.size_bytes]).toEqual([201, bytes.length]);
+    const got = await fetch(`${sky.facts.url}/api/v1/firmware/${body.id}/download`, {
+      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+    });
+    expect(Buffer.from(await got.arrayBuffer()).equals(Buffer.from(bytes))).toBe(true);
+    const { version } = (await sky.api('GET', '/settings')).body;
+    await sky.api('PUT', '/settings', { version, settings: { max_firmware_bytes: 9 * 1024 * 1024 } });
+    expect((await uploadForm({ model: 'TX-5', version: 'v21' }, bytes)).status).toBe(413);
+    const begin = { model: 'TX-5', version: 'v21', checksum: `sha256:${'1'.repeat(64)}` };
+    const large = { ...begin, size_bytes: 2 ** 32 + 1 };
+    expect((await sky.api('POST', '/firmware/uploads', large)).status).toBe(413);
+  });
+});

@@ -1,0 +1,116 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { Updater } from 'tuf-js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ApiClient } from '../cli/api-client.ts';
+import { publish, upload } from '../cli/firmware.ts';
+import { openSigningKey, readPem } from '../cli/signing-key.ts';
+import { pushMetadata, readPublished } from '../cli/tuf-push.ts';
+import {
+  delegateModel,
+  rotateOnline,
+  rotateRelease,
+  rotateRoot,
+  rotateTargets,
+} from '../cli/tuf-rotation.ts';
+import type { RotationOptions } from '../cli/tuf-workshop.ts';
+import { type Skylark, startSkylark } from './skylark.ts';
+
+let sky: Skylark;
+let directory: string;
+let client: ApiClient;
+let options: RotationOptions;
+
+/** A device in the field: it was made with the first root, and keeps what it has trusted since. */
+async function find(path: string): Promise<string | undefined> {
+  const updater = new Updater({
+    metadataDir: join(directory, 'device'),
+    metadataBaseUrl: `${sky.facts.url}/tuf`,
+  });
+  await updater.refresh();
+  return (await updater.getTargetInfo(path))?.hashes.sha256;
+}
+
+async function release(model: string, version: string, keyFile: string): Promise<string> {
+  const file = join(directory, 'firmware.bin');
+  writeFileSync(file, `${model} ${version}`);
+  const row = await upload(client, file, { model, version, kind: 'firmware', release_notes: '' });
+  await publish(client, row, await openSigningKey(readPem(keyFile)));
+  return row.checksum.slice('sha256:'.length);
+}
+
+const push = () => pushMetadata(client, sky.facts.url, options.directory);
+
+describe('the update metadata, as devices in the field see it', () => {
+  beforeAll(async () => {
+    sky = await startSkylark();
+    directory = mkdtempSync(join(tmpdir(), 'skylark-tuf-'));
+    client = new ApiClient(sky.facts.url, sky.facts.api_key);
+    const keys = dirname(sky.facts.release_key);
+    options = {
+      directory: keys,
+      besides: [],
+      published: (role) => readPublished(sky.facts.url, role),
+    };
+    mkdirSync(join(directory, 'device'));
+    writeFileSync(join(directory, 'device', 'root.json'), readFileSync(join(keys, '1.root.json')));
+  });
+  afterAll(async () => {
+    rmSync(directory, { recursive: true, force: true });
+    await sky.stop();
+  });
+
+  it('is read by an unmodified client, by the role of its model', async () => {
+    const sha256 = await release('TX-100', 'v1', sky.facts.release_key);
+    expect(await find('TX-100/v1.bin')).toBe(sha256);
+    expect(Object.keys((await readPublished(sky.facts.url, 'TX-100'))?.targets ?? {})).toEqual([
+      'TX-100/v1.bin',
+    ]);
+  });
+
+  it('survives a lost release key: the old one signs nothing more, and no device is touched', async () => {
+    await release('M-7', 'v1', sky.facts.release_key);
+    const { keyFile = '', files } = await rotateRelease(options, 'release');
+    expect(await push()).toHaveLength(files.length);
+    await find('M-7/v1.bin');
+    await expect(release('M-7', 'v2', sky.facts.release_key)).rejects.toThrow(/not signed by/);
+    await expect(release('TX-100', 'v2', sky.facts.release_key)).rejects.toThrow(/not signed by/);
+    const sha256 = await release('TX-100', 'v2', keyFile);
+    expect(await find('TX-100/v2.bin')).toBe(sha256);
+    expect(await find('TX-100/v1.bin')).toBeDefined();
+  });
+
+  it('gives a model a role of its own, and what was released for it moves there', async () => {
+    const { keyFile = '' } = await delegateModel(options, 'M-7');
+    await push();
+    expect(await find('M-7/v1.bin')).toBeDefined();
+    const sha256 = await release('M-7', 'v2', keyFile);
+    expect(await find('M-7/v2.bin')).toBe(sha256);
+    const { keyFile: fresh = '' } = await delegateModel(options, 'NEW-1');
+    await push();
+    await release('NEW-1', 'v1', fresh);
+    expect(await find('NEW-1/v1.bin')).toBeDefined();
+  });
+
+  it('follows new root and targets keys, and a new online key once the Worker has it', async () => {
+    await rotateRoot(options);
+    await push();
+    await rotateTargets(options);
+    await push();
+    expect(await find('TX-100/v2.bin')).toBeDefined();
+    await rotateOnline(options, false);
+    await push();
+    expect(await find('TX-100/v2.bin')).toBeDefined();
+    await rotateOnline(options, true);
+    // The Worker still has the old one.
+    await expect(push()).rejects.toThrow(/does not name the online key/);
+    expect(await find('TX-100/v2.bin')).toBeDefined();
+  });
+
+  it('tells how long it is good', async () => {
+    const { body } = await sky.api('GET', '/metrics');
+    expect(String(body.text)).toMatch(/skylark_tuf_seconds_left\{role="timestamp"\} 60[34]\d{3}/);
+    expect(String(body.text)).toMatch(/skylark_tuf_seconds_left\{role="M-7"\} \d+/);
+  });
+});

@@ -1,0 +1,28 @@
+/** Objects in R2: written under a temporary key, verified, and then kept under their hash, once. */
+import { digestObject } from '../../durable-objects/releases/digest.ts';
+import { objectKey } from '../../store/firmware.ts';
+
+/** All parts but the last have this size: R2's smallest is 5 MiB, a Worker takes at most 100 MB. */
+export const PART_BYTES = 8 * 1024 * 1024;
+
+/** The most bytes R2 takes in one `put`, which is how a verified object gets its name. */
+export const LARGEST_BYTES = 4_995 * 1024 * 1024;
+
+/**
+ * Keeps an object under its hash if that is `sha256` (lower-case hex); answers whether it was. R2 has no rename: the
+ * bytes stream through, R2 compares their hash and keeps nothing that has another one. What lies there already has
+ * been verified before and is never written again.
+ */
+export async function keepVerified(bucket: R2Bucket, from: string, sha256: string): Promise<boolean> {
+  const to = objectKey(sha256);
+  if ((await bucket.head(to)) !== null) return (await digestObject(bucket, from)) === sha256;
+  const object = await bucket.get(from);
+  if (object === null) throw new Error(`R2 object ${from} has vanished`);
+  try {
+    await bucket.put(to, object.body, { sha256, onlyIf: { etagDoesNotMatch: '*' } });
+    return true;
+  } catch (error) {
+    if ((await digestObject(bucket, from)) !== sha256) return false;
+    throw error;
+  }
+}

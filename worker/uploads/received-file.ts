@@ -1,0 +1,94 @@
+/** A file as it comes in: hashed and put into R2 piece by piece, under a temporary key, never held whole. */
+import { hex } from '../../durable-objects/releases/digest.ts';
+import { objectKey } from '../../store/firmware.ts';
+import { keepVerified, PART_BYTES } from '../operations/objects.ts';
+
+/** There were more bytes than may be. */
+export class TooLarge extends Error {}
+
+export interface ReceivedFile {
+  sha256: string;
+  size: number;
+  /** Keeps it under its hash, once. */
+  keep(): Promise<void>;
+  /** Leaves nothing behind but what was kept. */
+  discard(): Promise<void>;
+}
+
+/** Takes a file in. Throws {@link TooLarge}, and then nothing is left of it. */
+export async function receiveFile(
+  bucket: R2Bucket,
+  body: AsyncIterable<Uint8Array>,
+  most: number,
+): Promise<ReceivedFile> {
+  const parts = new Parts(bucket);
+  const digest = new crypto.DigestStream('SHA-256');
+  const hasher = digest.getWriter();
+  try {
+    let size = 0;
+    for await (const piece of body) {
+      size += piece.byteLength;
+      if (size > most) throw new TooLarge();
+      await hasher.write(piece);
+      await parts.add(piece);
+    }
+    await hasher.close();
+    return await parts.end(hex(await digest.digest), size);
+  } catch (error) {
+    digest.digest.catch(() => undefined);
+    await parts.abort();
+    throw error;
+  }
+}
+
+/** Pieces collected to parts of one size, as R2 wants them. A file of a single part needs no temporary object. */
+class Parts {
+  readonly #bucket: R2Bucket;
+  readonly #key = `uploads/${crypto.randomUUID()}`;
+  readonly #sent: R2UploadedPart[] = [];
+  #upload: R2MultipartUpload | undefined;
+  #part = new Uint8Array(PART_BYTES);
+  #filled = 0;
+
+  constructor(bucket: R2Bucket) {
+    this.#bucket = bucket;
+  }
+
+  async add(piece: Uint8Array): Promise<void> {
+    for (let at = 0; at < piece.byteLength; ) {
+      if (this.#filled === PART_BYTES) await this.#send();
+      const take = Math.min(PART_BYTES - this.#filled, piece.byteLength - at);
+      this.#part.set(piece.subarray(at, at + take), this.#filled);
+      this.#filled += take;
+      at += take;
+    }
+  }
+
+  async end(sha256: string, size: number): Promise<ReceivedFile> {
+    const bucket = this.#bucket;
+    if (this.#upload === undefined) {
+      const bytes = this.#part.slice(0, this.#filled);
+      const options = { sha256, onlyIf: { etagDoesNotMatch: '*' } };
+      const keep = async () => void (await bucket.put(objectKey(sha256), bytes, options));
+      return { sha256, size, keep, discard: async () => undefined };
+    }
+    await this.#send();
+    await this.#upload.complete(this.#sent);
+    this.#upload = undefined;
+    const keep = async () => {
+      if (!(await keepVerified(bucket, this.#key, sha256))) throw new Error('R2 did not keep what was sent');
+    };
+    return { sha256, size, keep, discard: () => bucket.delete(this.#key) };
+  }
+
+  async abort(): Promise<void> {
+    await this.#upload?.abort();
+  }
+
+  async #send(): Promise<void> {
+    this.#upload ??= await this.#bucket.createMultipartUpload(this.#key);
+    const bytes = this.#part.subarray(0, this.#filled);
+    this.#sent.push(await this.#upload.uploadPart(this.#sent.length + 1, bytes));
+    this.#filled = 0;
+  }
+}
