@@ -45,7 +45,9 @@ export async function drive(
   what: string,
   query: Record<string, string | number>,
 ): Promise<string> {
-  const words = new URLSearchParams(Object.entries(query).map(([key, value]) => [key, String(value)]));
+  const words = new URLSearchParams(
+    Object.entries(query).map(([key, value]): [string, string] => [key, `${value}`]),
+  );
   const response = await fetch(`${facts.url}/bench/${what}?${words}`);
   const said = await response.text();
   if (!response.ok) throw new Error(`bench/${what} answered ${response.status}: ${said}`);
