@@ -106,12 +106,12 @@ export class Campaign extends DurableObject<Env> {
     if (book === undefined || (status !== 'active' && status !== 'paused')) {
       return refuse(this.#cannot('cancel', 'active or paused'));
     }
-    book.state.finished_at = Date.now();
+    const now = Date.now();
+    this.#found.drop();
+    Object.assign(book.state, { finished_at: now, preparing: null });
     book.enter('cancelled', reason);
+    book.sweep('cancelled', 'the campaign was cancelled', now);
     await this.#holdBack(book);
-    book.state.preparing = null;
-    book.sweep('cancelled', 'the campaign was cancelled', Date.now());
-    await this.#tickSoon(0);
     return { ok: true };
   }
 

@@ -1,11 +1,12 @@
 /** Who begins now: within concurrency, rate, windows and gateways, and only devices no other campaign has. */
 import { DEVICE_ZONE } from '../../protocol/api.ts';
-import { hash32 } from '../../protocol/shards.ts';
 import { commandTopic } from '../../protocol/topics.ts';
 import type { Env } from '../env.ts';
 import type { Book } from './book.ts';
 import { claim } from './fleet.ts';
 import { isDue, type Member, offer, postpone, skip } from './member.ts';
+import type { Cursor } from './member-rows.ts';
+import { placeOf } from './members.ts';
 import { offerCommands } from './offers.ts';
 import { type Pace, rateNow } from './pace.ts';
 import { waitForWindow } from './windows.ts';
@@ -33,20 +34,28 @@ export async function offerNext(
   const again = due.filter((member) => member.stage <= state.stage && isDue(member, now));
   const candidates = [...again, ...book.untouched(room)].slice(0, room);
   const most = pace.take(now, rateNow(policy, book.completed), candidates.length);
-  const chosen = members.batch([], () => choose(book, candidates, most, now));
+  const { chosen, cursor } = members.batch([], () => choose(book, candidates, most, now));
   book.keep();
-  await offerTo(env, book, chosen, now);
+  await offerTo(env, book, chosen, now, cursor);
 }
 
-/** Offers the update to these members, as far as no other campaign has them. Answers those that have it now. */
+/**
+ * Offers the update to these members, as far as no other campaign has them. Answers those that have it now. `cursor`
+ * is the last member that need not be looked at again; it moves only with them, so that nobody is passed over when
+ * they are not offered it after all.
+ */
 export async function offerTo(
   env: Env,
   book: Book,
   chosen: readonly Member[],
   now: number,
+  cursor?: Cursor,
 ): Promise<Member[]> {
-  if (chosen.length === 0) return [];
   const { state, definition } = book;
+  if (chosen.length === 0) {
+    state.cursor = cursor ?? state.cursor;
+    return [];
+  }
   const refused = await claim(
     env,
     definition.id,
@@ -68,6 +77,7 @@ export async function offerTo(
       now,
     )
     .filter(({ state, serial_no }) => state === 'offered' && refused[serial_no] === undefined);
+  state.cursor = cursor ?? state.cursor;
   book.keep();
   await enqueue(env, book, offered);
   return offered;
@@ -86,16 +96,23 @@ async function enqueue(env: Env, { definition }: Book, offered: readonly Member[
   );
 }
 
-/** The first `most` candidates that may begin; those before them that may not wait until they may. */
-function choose(book: Book, candidates: readonly Member[], most: number, now: number): Member[] {
+/**
+ * The first `most` candidates that may begin; those before them that may not wait until they may. And the last member
+ * of the order that was looked at.
+ */
+function choose(
+  book: Book,
+  candidates: readonly Member[],
+  most: number,
+  now: number,
+): { chosen: Member[]; cursor: Cursor } {
   const { max_per_gateway } = book.definition.policy;
   const behind = max_per_gateway == null ? undefined : book.members.byGateway();
   const chosen: Member[] = [];
+  let { cursor } = book.state;
   for (const member of candidates) {
     if (chosen.length >= most) break;
-    if (member.attempt === 0 && member.wake_at === null) {
-      book.state.cursor = { h: hash32(member.serial_no), serial_no: member.serial_no };
-    }
+    if (member.attempt === 0 && member.wake_at === null) cursor = placeOf(member);
     const wait = waitForWindow(book.definition.policy.windows, member.zone, now);
     const before = (member.gateway === null ? undefined : behind?.get(member.gateway)) ?? 0;
     if (wait > 0) {
@@ -108,7 +125,7 @@ function choose(book: Book, candidates: readonly Member[], most: number, now: nu
       chosen.push(member);
     }
   }
-  return chosen;
+  return { chosen, cursor };
 }
 
 /** Whether nobody at all may begin now; says until when. */
