@@ -4,6 +4,7 @@ import type { CampaignState, Definition } from './definition.ts';
 import { type Change, isFinal, type Member, skip, wakeAt } from './member.ts';
 import type { Members } from './members.ts';
 import { inFlight, total } from './stages.ts';
+import { withTimes } from './tries.ts';
 
 /** Members changed in one go. */
 const BATCH = 1000;
@@ -27,9 +28,9 @@ export class Book {
   static open(storage: DurableObjectStorage, members: Members): Book | undefined {
     const definition = storage.kv.get<Definition>('definition');
     const state = storage.kv.get<Omit<CampaignState, 'definition'>>('state');
-    return definition === undefined || state === undefined
-      ? undefined
-      : new Book(storage, members, { ...state, definition });
+    if (definition === undefined || state === undefined) return undefined;
+    members.upgrade();
+    return new Book(storage, members, { ...state, definition });
   }
 
   get definition(): Definition {
@@ -71,8 +72,9 @@ export class Book {
   /** Applies a change to a member and to the counters. */
   move(member: Member, change: Change, now: number): Member {
     if (change === undefined) return member;
-    const changed = { ...member, ...change };
-    const next = this.members.save(member, change, wakeAt(changed, this.definition.policy), now);
+    const timed = withTimes(member, change, now);
+    const changed = { ...member, ...timed };
+    const next = this.members.save(member, timed, wakeAt(changed, this.definition.policy), now);
     const counts = this.state.counts[member.stage];
     if (counts !== undefined) {
       counts[member.state] -= 1;

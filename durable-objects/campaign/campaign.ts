@@ -233,6 +233,16 @@ export class Campaign extends DurableObject<Env> {
     return this.#book === undefined || member === undefined ? null : updateOf(this.#book, member);
   }
 
+  /** Everything there was of it, once it is over and the ledger has it; false while something is left to do. */
+  async forget(): Promise<boolean> {
+    await this.#ticking.catch(() => undefined);
+    const book = this.#book;
+    if (book !== undefined && (book.state.status === 'paused' || this.#isBusy(book))) return false;
+    this.#book = undefined;
+    await this.ctx.storage.deleteAll();
+    return true;
+  }
+
   /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html`). */
   override async fetch(request: Request): Promise<Response> {
     return this.#watchers.accept(request, this.#book === undefined ? undefined : snapshotOf(this.#book));
@@ -397,16 +407,20 @@ export class Campaign extends DurableObject<Env> {
   async #tickSoon(ms: number): Promise<void> {
     const book = this.#book;
     if (book === undefined) return;
-    const busy =
-      book.state.status === 'active' ||
-      book.state.unwritten ||
-      book.state.take_back_after !== null ||
-      book.inFlight > 0 ||
-      this.#members.unwritten(1).length > 0;
-    if (!busy) return;
+    if (!this.#isBusy(book)) return;
     const set = await this.ctx.storage.getAlarm();
     const at = Date.now() + ms;
     if (set === null || set > at) await this.ctx.storage.setAlarm(at);
+  }
+
+  #isBusy({ state, inFlight }: Book): boolean {
+    return (
+      state.status === 'active' ||
+      state.unwritten ||
+      state.take_back_after !== null ||
+      inFlight > 0 ||
+      this.#members.unwritten(1).length > 0
+    );
   }
 
   #cannot(verb: string, needed: string): string {

@@ -31,6 +31,7 @@ export async function writeUnwritten(
       firmware.version,
       left.map((m) => ({
         ...m,
+        group: m.grp,
         status: m.state,
         target_version: m.attempt > 0 && !isFinal(m.state) ? firmware.version : null,
       })),

@@ -30,7 +30,11 @@ type Row = Member & { h: number } & Record<string, SqlStorageValue>;
 const LATEST = 100;
 
 const COLUMNS = `serial_no, device_id, stage, state, attempt, from_version, version, gateway, zone, failure, error,
-  detail, offered_at, started_at, finished_at, updated_at, next_at, wake_at, revision`;
+  detail, offered_at, started_at, finished_at, updated_at, next_at, wake_at, revision, grp, downloading_at,
+  installing_at, rebooting_at, earlier`;
+
+/** What was added to the members since the first campaigns. */
+const ADDED = ['downloading_at INTEGER', 'installing_at INTEGER', 'rebooting_at INTEGER', 'earlier TEXT'];
 
 export const emptyCounts = (): Counts =>
   Object.fromEntries(UPDATE_STATES.map((state) => [state, 0])) as Counts;
@@ -56,11 +60,22 @@ export class Members {
         state TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0, from_version TEXT, version TEXT, gateway TEXT,
         zone TEXT, grp TEXT, failure TEXT, error TEXT, detail TEXT, offered_at INTEGER, started_at INTEGER,
         finished_at INTEGER, updated_at INTEGER NOT NULL, next_at INTEGER, wake_at INTEGER,
-        revision INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;
+        revision INTEGER NOT NULL DEFAULT 1, ${ADDED.join(', ')}, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;
       -- Members the clock must look at, by when.
       CREATE TABLE open (wake_at INTEGER, h INTEGER, serial_no TEXT, PRIMARY KEY (wake_at, h, serial_no)) WITHOUT ROWID;
       -- Members whose row in the ledger is older than the one here.
       CREATE TABLE unwritten (h INTEGER, serial_no TEXT, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;`);
+  }
+
+  /** Brings the tables of a campaign that began with an older version up to date. */
+  upgrade(): void {
+    const { names } = this.#sql
+      .exec<{ names: string }>("SELECT group_concat(name) AS names FROM pragma_table_info('members')")
+      .one();
+    const there = new Set(names.split(','));
+    for (const column of ADDED) {
+      if (!there.has(column.split(' ')[0] ?? '')) this.#sql.exec(`ALTER TABLE members ADD COLUMN ${column}`);
+    }
   }
 
   /** Adds members, in no stage yet; one that is there already stays. */
@@ -287,7 +302,8 @@ export class Members {
     const h = hash32(member.serial_no);
     this.#sql.exec(
       `UPDATE members SET state = ?, attempt = ?, version = ?, failure = ?, error = ?, detail = ?, offered_at = ?,
-         started_at = ?, finished_at = ?, updated_at = ?, next_at = ?, revision = ? WHERE h = ? AND serial_no = ?`,
+         started_at = ?, finished_at = ?, updated_at = ?, next_at = ?, revision = ?, downloading_at = ?,
+         installing_at = ?, rebooting_at = ?, earlier = ? WHERE h = ? AND serial_no = ?`,
       next.state,
       next.attempt,
       next.version,
@@ -300,6 +316,10 @@ export class Members {
       now,
       next.next_at,
       next.revision,
+      next.downloading_at,
+      next.installing_at,
+      next.rebooting_at,
+      next.earlier,
       h,
       next.serial_no,
     );

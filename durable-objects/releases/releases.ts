@@ -136,7 +136,7 @@ export class Releases extends DurableObject<Env> {
     await this.upkeep();
   }
 
-  /** Once a day: signs snapshot and timestamp before they expire, or else tries within the hour; and looks after R2. */
+  /** Once a day: signs snapshot and timestamp before they expire, or else tries within the hour; and does the rest of the daily care. */
   async upkeep(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
     try {

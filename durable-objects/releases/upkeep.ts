@@ -1,8 +1,13 @@
-/** The daily care for what lies in R2: firmware is read and compared, a little each day, and leftovers go. */
+/**
+ * The daily care: firmware in R2 is read and compared, a little each day, and leftovers go; the months to come get
+ * their place in the history, and what ended long ago moves to the archive.
+ */
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { objectKey } from '../../store/firmware.ts';
 import { listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
 import { deleteUpload, listAbandonedUploads } from '../../store/firmware-uploads.ts';
+import { makeEventMonths } from '../../store/history.ts';
+import { archiveEnded } from '../campaign/archive.ts';
 import type { Env } from '../env.ts';
 import { digestObject } from './digest.ts';
 
@@ -20,9 +25,13 @@ const UPLOAD_LIFE_MS = 6.5 * DAY_MS;
 export async function upkeep(env: Env): Promise<void> {
   const db = openDatabase(env);
   const now = Date.now();
-  for (const job of [checkSome, clearUploads]) {
+  for (const job of [makeMonths, archiveEnded, checkSome, clearUploads]) {
     await job(env, db, now).catch((error: unknown) => say(`the daily upkeep failed: ${String(error)}`));
   }
+}
+
+async function makeMonths(_env: Env, db: Database, now: number): Promise<void> {
+  await makeEventMonths(db, new Date(now));
 }
 
 /** Reads firmware and compares it with its hash; answers what is wrong, or null. */

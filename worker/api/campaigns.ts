@@ -15,9 +15,17 @@ import {
 } from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { previewTarget } from '../../store/campaign-targets.ts';
-import { listCampaignDevices, listCampaigns } from '../../store/campaigns.ts';
+import { listCampaigns } from '../../store/campaigns.ts';
+import { listCampaignDevices } from '../../store/updates.ts';
 import { requires } from '../auth/principal.ts';
-import { act, CAMPAIGN_ACTIONS, campaignNow, createCampaign, skipDevice } from '../operations/campaigns.ts';
+import {
+  act,
+  CAMPAIGN_ACTIONS,
+  campaignNow,
+  createCampaign,
+  mustBeOpen,
+  skipDevice,
+} from '../operations/campaigns.ts';
 import { ProblemError } from '../problem.ts';
 import { etagOf, requireMatch } from './etag.ts';
 import { theCampaign, theDevice, theFirmware } from './lookup.ts';
@@ -28,7 +36,12 @@ const read = requires('read');
 const operate = requires('operate');
 
 const withMetrics = campaign.extend({ metrics: campaignMetrics.nullable() });
-const filter = paging.extend({ status: campaignStatus.optional(), firmware_id: z.uuid().optional() });
+const filter = paging.extend({
+  status: campaignStatus.optional(),
+  firmware_id: z.uuid().optional(),
+  /** Those in the archive instead of the others. */
+  archived: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
+});
 const preview = z.object({
   count: z.int(),
   sample: z.array(
@@ -110,6 +123,7 @@ export const campaigns = router()
     }),
     async (c) => {
       const found = await theCampaign(c, c.req.valid('param').id);
+      mustBeOpen(found.row);
       await requireMatch(c, (await campaignNow(c, found.row.id)).campaign);
       const { name, ...policyChange } = c.req.valid('json');
       const given = Object.fromEntries(Object.entries(await c.req.json<Record<string, unknown>>()));
@@ -182,7 +196,7 @@ export const campaigns = router()
     }),
     async (c) => {
       const { id, device } = c.req.valid('param');
-      await theCampaign(c, id);
+      mustBeOpen((await theCampaign(c, id)).row);
       const { serialNo } = await theDevice(c, device);
       await skipDevice(c, id, serialNo);
       const update = await c.env.CAMPAIGN.getByName(id).member(serialNo);

@@ -1,5 +1,5 @@
 /** Finding what a path names, or the 404 that says what is missing. */
-import { type CampaignRow, findCampaign } from '../../store/campaigns.ts';
+import { findCampaign, type StoredCampaign } from '../../store/campaigns.ts';
 import { type DeviceRow, findDevice } from '../../store/devices.ts';
 import { type FirmwareRow, findFirmware } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
@@ -22,11 +22,11 @@ export async function theFirmware(c: AppContext, id: string): Promise<FirmwareRo
   return firmware;
 }
 
-/** The campaign beside its firmware. Throws a 404. */
+/** The campaign beside its firmware, also from the archive. Throws a 404. */
 export async function theCampaign(
   c: AppContext,
   id: string,
-): Promise<{ row: CampaignRow; firmware: FirmwareRow }> {
+): Promise<{ row: StoredCampaign; firmware: FirmwareRow }> {
   const campaign = UUID.test(id) ? await findCampaign(c.var.db, id) : undefined;
   if (campaign === undefined) throw new ProblemError(404, 'No such campaign', 'No campaign has this ID.');
   return campaign;
