@@ -3,6 +3,7 @@
  * interleaved pairs. Printed as they come, and written to `bench/results.json` when all have run.
  */
 import { writeFileSync } from 'node:fs';
+import { scaleBench } from './campaigns/scale.ts';
 import type { Bench, Result } from './compare.ts';
 import { downloadsBench } from './downloads.ts';
 import { ingestBench } from './ingest.ts';
@@ -10,6 +11,7 @@ import { ingestBench } from './ingest.ts';
 const benches: Record<string, Bench> = {
   ingest: ingestBench,
   downloads: downloadsBench,
+  'campaign-scale': scaleBench,
 };
 
 const wanted = process.argv.slice(2);
