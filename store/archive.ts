@@ -27,25 +27,47 @@ export async function listEnded(db: Database, before: Date, limit: number): Prom
   return rows.map(({ id }) => id);
 }
 
-/** Moves a campaign, whose object writes no more of it, and all of its devices' parts. */
-export async function moveToArchive(db: Database, id: string): Promise<void> {
-  const updates = columnsOf(campaignDevices);
-  for (let moved = STEP; moved === STEP; ) {
-    const { rowCount } = await db.execute(sql`
-      WITH moved AS (
-        DELETE FROM campaign_devices WHERE (campaign_id, serial_no) IN
-          (SELECT campaign_id, serial_no FROM campaign_devices WHERE campaign_id = ${id} ORDER BY serial_no LIMIT ${STEP})
-        RETURNING *)
-      INSERT INTO ${archivedCampaignDevices} (${updates}) SELECT ${updates} FROM moved`);
-    moved = rowCount;
+/**
+ * Moves a campaign, whose object writes no more of it, and its devices' parts, up to `most` of them. Answers how many
+ * parts it moved, and whether all is in the archive now.
+ */
+export async function moveToArchive(
+  db: Database,
+  id: string,
+  most: number,
+): Promise<{ moved: number; done: boolean }> {
+  let moved = 0;
+  while (moved < most) {
+    const wanted = Math.min(STEP, most - moved);
+    const step = await moveParts(db, id, wanted);
+    moved += step;
+    if (step === wanted) continue;
+    return { moved, done: await moveCampaign(db, id) };
   }
-  const own = columnsOf(campaigns);
-  await db.execute(sql`
+  return { moved, done: false };
+}
+
+async function moveParts(db: Database, id: string, limit: number): Promise<number> {
+  const columns = columnsOf(campaignDevices);
+  const { rowCount } = await db.execute(sql`
+    WITH moved AS (
+      DELETE FROM campaign_devices WHERE (campaign_id, serial_no) IN
+        (SELECT campaign_id, serial_no FROM campaign_devices WHERE campaign_id = ${id} ORDER BY serial_no LIMIT ${limit})
+      RETURNING *)
+    INSERT INTO ${archivedCampaignDevices} (${columns}) SELECT ${columns} FROM moved
+    ON CONFLICT DO NOTHING`);
+  return rowCount;
+}
+
+async function moveCampaign(db: Database, id: string): Promise<boolean> {
+  const columns = columnsOf(campaigns);
+  const { rowCount } = await db.execute(sql`
     WITH moved AS (
       DELETE FROM campaigns c WHERE id = ${id}
         AND NOT EXISTS (SELECT FROM campaign_devices m WHERE m.campaign_id = c.id)
       RETURNING *)
-    INSERT INTO ${archivedCampaigns} (${own}) SELECT ${own} FROM moved`);
+    INSERT INTO ${archivedCampaigns} (${columns}) SELECT ${columns} FROM moved`);
+  return rowCount > 0;
 }
 
 /** The archive's tables have the same columns, in an order of their own. */

@@ -47,7 +47,7 @@ export interface CampaignSummary extends Campaign {
 export interface CampaignFilter {
   status?: CampaignStatus | undefined;
   firmware_id?: string | undefined;
-  /** Those in the archive, and only them; otherwise they are left out. */
+  /** Only those in the archive, or only the others. */
   archived?: boolean | undefined;
 }
 
@@ -64,7 +64,7 @@ export async function listCampaigns(
     .innerJoin(firmware, eq(firmware.id, all.firmwareId))
     .where(
       and(
-        eq(all.archived, filter.archived ?? false),
+        filter.archived === undefined ? undefined : eq(all.archived, filter.archived),
         filter.status === undefined ? undefined : eq(all.status, filter.status),
         filter.firmware_id === undefined ? undefined : eq(all.firmwareId, filter.firmware_id),
         at === undefined || id === undefined

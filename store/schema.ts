@@ -28,7 +28,7 @@ import {
   ROLES,
   UPDATE_STATES,
 } from '../protocol/api.ts';
-import type { EarlierTry } from '../protocol/reports.ts';
+import type { EarlierTry } from '../protocol/update-timeline.ts';
 
 /** Text ordered by bytes: prefix searches and keyset pages use one plain index, in every locale. */
 const bytewiseText = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });

@@ -1,8 +1,9 @@
 /** Devices' parts in campaigns, as the ledger and the archive have them: lists, and one from its beginning. */
 import { and, asc, desc, eq, getViewSelectedFields, gt, lt, or, sql } from 'drizzle-orm';
 import type { DeviceUpdate, Page, Paging, UpdateState } from '../protocol/api.ts';
-import { timelineOf, type UpdateTimeline } from '../protocol/reports.ts';
+import { timelineOf, type UpdateStep, type UpdateTimeline } from '../protocol/update-timeline.ts';
 import type { Database } from './connection.ts';
+import { UUID } from './devices.ts';
 import { pageOf, readCursor } from './page.ts';
 import { allCampaigns as campaigns, allCampaignDevices as updates } from './schema.ts';
 
@@ -33,7 +34,7 @@ function updateOf(row: UpdateRow, campaignName?: string): DeviceUpdate {
 export async function listCampaignDevices(
   db: Database,
   campaignId: string,
-  filter: { status?: UpdateState | undefined },
+  filter: { status?: UpdateState | undefined; error?: string | undefined },
   paging: Paging,
 ): Promise<Page<DeviceUpdate>> {
   const after = readCursor(paging.cursor)?.[0];
@@ -44,6 +45,7 @@ export async function listCampaignDevices(
       and(
         eq(updates.campaignId, campaignId),
         filter.status === undefined ? undefined : eq(updates.status, filter.status),
+        filter.error === undefined ? undefined : eq(updates.error, filter.error),
         after === undefined ? undefined : gt(updates.serialNo, after),
       ),
     )
@@ -89,17 +91,18 @@ export async function listDeviceUpdates(
   );
 }
 
-/** One device's part in one campaign, step by step; `undefined` where it has none. */
+/** One device's part in one campaign, step by step; `undefined` where it has none. `device`: its UUID or serial number. */
 export async function findTimeline(
   db: Database,
   campaignId: string,
-  serialNo: string,
+  device: string,
 ): Promise<UpdateTimeline | undefined> {
+  const isDevice = UUID.test(device) ? eq(updates.deviceId, device) : eq(updates.serialNo, device);
   const [found] = await db
     .select({ update: getViewSelectedFields(updates), name: campaigns.name })
     .from(updates)
     .innerJoin(campaigns, eq(campaigns.id, updates.campaignId))
-    .where(and(eq(updates.campaignId, campaignId), eq(updates.serialNo, serialNo)))
+    .where(and(eq(updates.campaignId, campaignId), isDevice))
     .limit(1);
   if (found === undefined) return undefined;
   const { update: row, name } = found;
@@ -115,5 +118,11 @@ export async function findTimeline(
     error: row.error,
     detail: row.detail,
   });
-  return { ...updateOf(row, name), group: row.group, steps };
+  return { ...updateOf(row, name), group: row.group, duration_s: durationOf(steps, row.completedAt), steps };
+}
+
+/** From the first step to the end. */
+function durationOf(steps: readonly UpdateStep[], end: Date | null): number | null {
+  const [first] = steps;
+  return first === undefined || end === null ? null : (end.getTime() - new Date(first.at).getTime()) / 1000;
 }

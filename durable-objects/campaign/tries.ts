@@ -1,5 +1,5 @@
 /** When a member's present try came to each state, and how the tries before it went: for its timeline. Pure. */
-import { type EarlierTry, earlierTry } from '../../protocol/reports.ts';
+import { type EarlierTry, earlierTry } from '../../protocol/update-timeline.ts';
 import { type Change, isFinal, isStarted, type Member } from './member.ts';
 
 /** More of a member's tries are not kept: the oldest go. */

@@ -11,12 +11,10 @@ import {
   createCampaign as createCampaignBody,
   deviceUpdate,
   paging,
-  updateState,
 } from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { previewTarget } from '../../store/campaign-targets.ts';
 import { listCampaigns } from '../../store/campaigns.ts';
-import { listCampaignDevices } from '../../store/updates.ts';
 import { requires } from '../auth/principal.ts';
 import {
   act,
@@ -39,7 +37,7 @@ const withMetrics = campaign.extend({ metrics: campaignMetrics.nullable() });
 const filter = paging.extend({
   status: campaignStatus.optional(),
   firmware_id: z.uuid().optional(),
-  /** Those in the archive instead of the others. */
+  /** Only those in the archive, or only the others. */
   archived: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
 });
 const preview = z.object({
@@ -217,21 +215,5 @@ export const campaigns = router()
     async (c) => {
       const { metrics } = await campaignNow(c, c.req.valid('param').id);
       return c.json(metrics, 200);
-    },
-  )
-  .openapi(
-    route({
-      method: 'get',
-      path: '/campaigns/{id}/devices',
-      tags,
-      summary: "Its devices' updates, by serial number",
-      middleware: [read] as const,
-      request: { params: uuidParam, query: paging.extend({ status: updateState.optional() }) },
-      responses: { 200: json(page(deviceUpdate), 'A page of updates') },
-    }),
-    async (c) => {
-      const { row } = await theCampaign(c, c.req.valid('param').id);
-      const { limit, cursor, status } = c.req.valid('query');
-      return c.json(await listCampaignDevices(c.var.db, row.id, { status }, { limit, cursor }), 200);
     },
   );

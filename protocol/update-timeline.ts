@@ -42,6 +42,8 @@ export type UpdateStep = z.infer<typeof updateStep>;
 export const updateTimeline = deviceUpdate.extend({
   /** The device's group when it joined the campaign. */
   group: z.string().nullable(),
+  /** From its first step to its end; null while it is not over. */
+  duration_s: z.number().nullable(),
   steps: z.array(updateStep),
 });
 export type UpdateTimeline = z.infer<typeof updateTimeline>;
