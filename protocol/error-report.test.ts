@@ -7,9 +7,7 @@ function tally(devices: readonly { error: string | null; version: string | null;
   const count = (by: Tally['by'], pick: (d: (typeof devices)[number]) => string | null): Tally[] =>
     [...Map.groupBy(devices, (d) => JSON.stringify([d.error, pick(d)])).values()].flatMap((same) => {
       const [first] = same;
-      return first === undefined
-        ? []
-        : [{ by, error: first.error, value: pick(first), count: same.length }];
+      return first === undefined ? [] : [{ by, error: first.error, value: pick(first), count: same.length }];
     });
   return [
     ...count('all', () => null),

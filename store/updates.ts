@@ -9,6 +9,9 @@ import { allCampaigns as campaigns, allCampaignDevices as updates } from './sche
 
 type UpdateRow = typeof updates.$inferSelect;
 
+/** Beside a campaign, which has an `archived` too. */
+const columns = { ...getViewSelectedFields(updates), archived: sql<boolean>`${updates}."archived"` };
+
 function updateOf(row: UpdateRow, campaignName?: string): DeviceUpdate {
   return {
     campaign_id: row.campaignId,
@@ -67,7 +70,7 @@ export async function listDeviceUpdates(
 ): Promise<Page<DeviceUpdate>> {
   const [at, id] = readCursor(paging.cursor) ?? [];
   const rows = await db
-    .select({ update: getViewSelectedFields(updates), name: campaigns.name })
+    .select({ update: columns, name: campaigns.name })
     .from(updates)
     .innerJoin(campaigns, eq(campaigns.id, updates.campaignId))
     .where(
@@ -99,7 +102,7 @@ export async function findTimeline(
 ): Promise<UpdateTimeline | undefined> {
   const isDevice = UUID.test(device) ? eq(updates.deviceId, device) : eq(updates.serialNo, device);
   const [found] = await db
-    .select({ update: getViewSelectedFields(updates), name: campaigns.name })
+    .select({ update: columns, name: campaigns.name })
     .from(updates)
     .innerJoin(campaigns, eq(campaigns.id, updates.campaignId))
     .where(and(eq(updates.campaignId, campaignId), isDevice))
