@@ -29,7 +29,7 @@ const Common = ({ group }: { group: ErrorGroup }) => {
     <>
       {rows.map(({ share, what }) => (
         <tr class="part">
-          <td>{what}</td>
+          <td class="name">{what}</td>
           <NumberCells {...share} />
         </tr>
       ))}
@@ -55,8 +55,8 @@ export const CampaignErrors = ({
     <section id="campaign-errors" class="panel" {...again}>
       <h2>Why updates failed</h2>
       <p class="soft">
-        {count(report.failed)} of {plural(report.finished, 'finished device')} failed. The share is of all
-        that failed like that, the rate of all that finished.
+        {count(report.failed)} of {plural(report.finished, 'finished device')} failed. Share: of those that
+        failed, or failed like that. Rate: of the finished devices of that kind.
       </p>
       <div class="scroll" tabindex={0} role="region" aria-label="Errors">
         <table>
@@ -71,7 +71,7 @@ export const CampaignErrors = ({
           {report.items.map((group) => (
             <tbody>
               <tr>
-                <td class="mono">
+                <td class="mono name">
                   <a href={`/campaigns/${id}/devices?error=${encodeURIComponent(group.error)}`}>
                     {group.error}
                   </a>

@@ -43,19 +43,37 @@ function title({ state, attempt, times }: UpdateStep, attempts: boolean): string
     .join(' · ');
 }
 
-const Step = ({ step, attempts }: { step: UpdateStep; attempts: boolean }) => {
+/** How long a step took; of the one under way, how long it has taken so far. */
+function took({ at, duration_s }: UpdateStep, over: boolean, now: Date): string {
+  if (duration_s !== null) return duration(duration_s);
+  return over ? '' : `${duration(Math.max(0, now.getTime() - Date.parse(at)) / 1000)} so far`;
+}
+
+const Step = ({
+  step,
+  attempts,
+  over,
+  now,
+}: {
+  step: UpdateStep;
+  attempts: boolean;
+  over: boolean;
+  now: Date;
+}) => {
   const said = [step.error, step.detail].filter((part) => part !== null).join(': ');
   return (
     <li data-tone={toneOf(step.state)}>
       <span>{title(step, attempts)}</span>
-      <Moment at={step.at} />
-      <span class="soft">{said}</span>
-      <span class="soft number">{step.duration_s === null ? '' : duration(step.duration_s)}</span>
+      <span class="number">{took(step, over, now)}</span>
+      <span class="soft whole">
+        <Moment at={step.at} />
+      </span>
+      {said === '' ? null : <span class="soft whole">{said}</span>}
     </li>
   );
 };
 
-export const UpdateTimelinePage = ({ update }: { update: UpdateTimeline }) => {
+export const UpdateTimelinePage = ({ update, now }: { update: UpdateTimeline; now: Date }) => {
   const attempts = new Set(update.steps.map(({ attempt }) => attempt)).size > 1;
   return (
     <>
@@ -84,7 +102,7 @@ export const UpdateTimelinePage = ({ update }: { update: UpdateTimeline }) => {
           ) : (
             <ol class="timeline">
               {update.steps.map((step) => (
-                <Step step={step} attempts={attempts} />
+                <Step step={step} attempts={attempts} over={update.finished_at !== null} now={now} />
               ))}
             </ol>
           )}

@@ -30,7 +30,7 @@ export const campaignReports = new Hono<AppEnv>()
   .get('/campaigns/:id/devices/:device', signedIn('read'), async (c) => {
     const { id, device } = c.req.param();
     const update = await theTimeline(c, id, device);
-    const content = <UpdateTimelinePage update={update} />;
+    const content = <UpdateTimelinePage update={update} now={new Date()} />;
     return c.html(page(`Update of ${update.serial_no}`, viewerOf(c), '/campaigns', content));
   })
   .get('/campaigns/:id/errors', signedIn('read'), async (c) => {
