@@ -261,6 +261,8 @@ export const campaign = campaignPolicy.extend({
   updated_at: time,
   started_at: time.nullable(),
   finished_at: time.nullable(),
+  /** Whether it has moved to the archive: it can be read, and nothing else. */
+  archived: z.boolean(),
 });
 export type Campaign = z.infer<typeof campaign>;
 
@@ -304,6 +306,7 @@ export const deviceUpdate = z.object({
   started_at: time.nullable(),
   finished_at: time.nullable(),
   updated_at: time,
+  archived: z.boolean(),
 });
 export type DeviceUpdate = z.infer<typeof deviceUpdate>;
 

@@ -76,10 +76,11 @@ describe('a campaign on real devices', () => {
   });
 
   it('has the same numbers in its object, in the ledger and on the devices', async () => {
-    const { items } = (await sky.api('GET', '/campaigns?status=completed')).body as {
-      items: { id: string }[];
-    };
-    const id = items[0]?.id ?? '';
+    // The ledger follows the object within a tick.
+    const id = await eventually('the ledger to have it completed', async () => {
+      const { body } = await sky.api('GET', '/campaigns?status=completed');
+      return (body.items as { id: string }[])[0]?.id;
+    });
     const client = new Client({ connectionString: sky.facts.database_url });
     await client.connect();
     const rows = await client.query(

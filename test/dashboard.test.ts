@@ -2,8 +2,9 @@ import AxeBuilder from '@axe-core/playwright';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { launchBrowser } from './browser.ts';
+import { beat, deliver } from './ingest.ts';
 import { publishFirmware } from './publish.ts';
-import { type Skylark, startSkylark } from './skylark.ts';
+import { eventually, type Skylark, startSkylark } from './skylark.ts';
 
 let sky: Skylark;
 let browser: Browser;
@@ -60,7 +61,52 @@ describe('the dashboard in a real browser', () => {
     expect(await page.locator('body').getAttribute('data-marker')).toBe('not reloaded');
     expect(await page.locator('.rail li[data-state=passed]').count()).toBe(3);
     await page.getByRole('link', { name: 'VD-0001' }).click();
+    const steps = page.locator('.timeline li');
+    expect(await steps.first().textContent()).toMatch(/^Offered/);
+    expect(await steps.last().textContent()).toMatch(/^Completed/);
+    await page.getByRole('link', { name: 'The device' }).click();
     await page.getByText('Update completed').waitFor();
+  });
+
+  it('shows live why updates fail, with the way to the devices and their timelines', async () => {
+    const model = 'FAILS';
+    const names = ['FAILS-0', 'FAILS-1'];
+    await deliver(
+      sky,
+      names.map((name) => beat(name, { model, group: 'lab' })),
+    );
+    const { id: firmware_id } = await publishFirmware(sky, 'v2.0.0', { model });
+    const stages = [{ name: 'all', percentage: 100, success_threshold: 0 }];
+    const policy = { name: 'Fails', firmware_id, stages, failure_threshold: 100 };
+    const id = String((await sky.api('POST', '/campaigns', policy)).body.id);
+    await sky.api('POST', `/campaigns/${id}/start`);
+    const page = await signedIn();
+    await page.goto(`/campaigns/${id}`);
+    await page.getByText('under way').waitFor();
+    await eventually('both to have their offers', async () => {
+      const { items } = (await sky.api('GET', `/campaigns/${id}/devices?status=offered`)).body;
+      return (items as unknown[]).length === 2;
+    });
+    await deliver(
+      sky,
+      names.map((serial_no) => ({
+        serial_no,
+        channel: 'status',
+        payload: {
+          campaign_id: id,
+          status: 'failed',
+          error: 'no_space',
+          timestamp: Math.floor(Date.now() / 1000),
+        },
+      })),
+    );
+    await page.getByRole('heading', { name: 'Why updates failed' }).waitFor();
+    await page.getByRole('row', { name: 'no_space 2 100 % 100 %' }).waitFor();
+    await page.getByRole('row', { name: 'group lab 2 100 % 100 %' }).waitFor();
+    await page.getByRole('link', { name: 'no_space' }).click();
+    expect(await page.locator('tbody tr').count()).toBe(2);
+    await page.getByRole('link', { name: 'FAILS-1' }).click();
+    await page.locator('.timeline li[data-tone=bad]', { hasText: 'no_space' }).waitFor();
   });
 
   it('works without scripts: sign in, find, make, start, cancel, upload', async () => {
@@ -129,7 +175,8 @@ describe('the dashboard in a real browser', () => {
     ['360 px wide', { viewport: { width: 360, height: 740 } }],
   ])('is accessible and fits, %s', async (_name, options) => {
     const page = await signedIn(options);
-    const { items } = (await sky.api('GET', '/campaigns')).body as { items: { id: string }[] };
+    const { items } = (await sky.api('GET', '/campaigns')).body as { items: { id: string; name: string }[] };
+    const failed = items.find(({ name }) => name === 'Fails');
     for (const path of [
       '/',
       '/devices',
@@ -143,6 +190,9 @@ describe('the dashboard in a real browser', () => {
       '/campaigns',
       '/campaigns/new',
       `/campaigns/${items[0]?.id}`,
+      `/campaigns/${failed?.id}`,
+      `/campaigns/${failed?.id}/devices`,
+      `/campaigns/${failed?.id}/devices/FAILS-0`,
     ]) {
       await page.goto(path);
       const { violations } = await new AxeBuilder({ page })

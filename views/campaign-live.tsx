@@ -7,6 +7,9 @@ import type {
   MaintenanceWindow,
   Stage,
 } from '../protocol/api.ts';
+import type { ErrorReport } from '../protocol/error-report.ts';
+import { UpdateTable } from './campaign-devices.tsx';
+import { CampaignErrors } from './campaign-errors.tsx';
 import { shares } from './campaigns.tsx';
 import { count, plural } from './format.ts';
 import { Action, AskFirst, Badge, StackedBar } from './parts.tsx';
@@ -44,68 +47,20 @@ const Stages = ({ metrics }: { metrics: CampaignMetrics }) => (
   </ol>
 );
 
-const Trouble = ({ metrics }: { metrics: CampaignMetrics }) =>
-  metrics.errors.length === 0 ? null : (
-    <section class="panel">
-      <h2>Why updates failed</h2>
-      <table>
-        <thead>
-          <tr>
-            <th>Error</th>
-            <th class="number">Devices</th>
-          </tr>
-        </thead>
-        <tbody>
-          {metrics.errors.map(({ error, count: n }) => (
-            <tr>
-              <td class="mono wrap">{error}</td>
-              <td class="number">{count(n)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </section>
-  );
-
-const Latest = ({ latest }: { latest: DeviceUpdate[] }) => (
-  <section class="panel">
-    <h2>Devices, latest change first</h2>
-    <div class="scroll" tabindex={0} role="region" aria-label="Devices of the campaign">
-      <table>
-        <thead>
-          <tr>
-            <th>Device</th>
-            <th>Status</th>
-            <th>Stage</th>
-            <th>From</th>
-            <th>What it said</th>
-          </tr>
-        </thead>
-        <tbody>
-          {latest.map((update) => (
-            <tr>
-              <td>
-                <a href={`/devices/${update.serial_no}`}>{update.serial_no}</a>
-              </td>
-              <td>
-                <Badge state={update.status} />
-                {update.progress === null || update.status !== 'downloading'
-                  ? null
-                  : ` ${Math.round(update.progress)} %`}
-              </td>
-              <td>{update.stage + 1}</td>
-              <td class="mono">{update.from_version ?? '–'}</td>
-              <td class="wrap">{update.detail ?? update.error ?? ''}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  </section>
+/** The devices that changed last. */
+export const CampaignLatest = ({ latest }: Pick<CampaignView, 'latest'>) => (
+  <div id="campaign-latest" class="live">
+    {latest.length === 0 ? null : (
+      <section class="panel">
+        <h2>Devices, latest change first</h2>
+        <UpdateTable updates={latest} />
+      </section>
+    )}
+  </div>
 );
 
-/** Everything that changes while a campaign runs. */
-export const CampaignLive = ({ status, reason, metrics, latest }: CampaignView) => (
+/** How it stands: what changes all the time while it runs. */
+export const CampaignLive = ({ status, reason, metrics }: Omit<CampaignView, 'latest'>) => (
   <div id="campaign-live" class="live" data-status={status}>
     <div class="actions">
       <Badge state={status} />
@@ -128,17 +83,20 @@ export const CampaignLive = ({ status, reason, metrics, latest }: CampaignView) 
       </div>
     </section>
     <Stages metrics={metrics} />
-    <Trouble metrics={metrics} />
-    {latest.length === 0 ? null : <Latest latest={latest} />}
   </div>
 );
 
-/** The message that puts the live part in place. */
-export function campaignFragments(view: CampaignView): string {
+/** The message that puts the live parts in place. */
+export function campaignFragments({ latest, ...view }: CampaignView): string {
   return String(
-    <hx-partial hx-target="#campaign-live" hx-swap="outerMorph">
-      <CampaignLive {...view} />
-    </hx-partial>,
+    <>
+      <hx-partial hx-target="#campaign-live" hx-swap="outerMorph">
+        <CampaignLive {...view} />
+      </hx-partial>
+      <hx-partial hx-target="#campaign-latest" hx-swap="outerMorph">
+        <CampaignLatest latest={latest} />
+      </hx-partial>
+    </>,
   );
 }
 
@@ -234,11 +192,13 @@ const list = (word: string, items: readonly string[] | undefined): string | unde
 export const CampaignPage = ({
   campaign: c,
   view,
+  errors,
   mayOperate,
   problem,
 }: {
   campaign: Campaign;
   view: CampaignView;
+  errors: ErrorReport;
   mayOperate: boolean;
   problem?: string | undefined;
 }) => (
@@ -248,10 +208,11 @@ export const CampaignPage = ({
         <h1>{c.name}</h1>
         <p class="sub">
           <a href={`/firmware/${c.firmware_id}`}>{c.firmware_version}</a> to {targetWords(c)}
+          {c.archived ? ', archived: it can only be read' : ''}
         </p>
       </div>
       <div class="actions">
-        {mayOperate ? (
+        {mayOperate && !c.archived ? (
           <Actions campaign={c} failed={view.metrics.counts.failed + view.metrics.counts.rollback} />
         ) : null}
       </div>
@@ -264,7 +225,14 @@ export const CampaignPage = ({
     {c.status === 'active' || c.status === 'paused' ? (
       <div class="visually-hidden" hx-ws:connect={`/live/campaigns/${c.id}`} hx-swap="none" />
     ) : null}
-    <CampaignLive {...view} />
+    <CampaignLive status={view.status} reason={view.reason} metrics={view.metrics} />
+    <CampaignErrors id={c.id} status={view.status} report={errors} />
+    <CampaignLatest latest={view.latest} />
+    {c.started_at === null ? null : (
+      <p>
+        <a href={`/campaigns/${c.id}/devices`}>All its devices</a>
+      </p>
+    )}
     <section class="panel">
       <h2>Policy</h2>
       <dl class="facts">

@@ -50,7 +50,7 @@ export const CampaignTable = ({ items, now }: { items: CampaignListItem[]; now: 
                 <a href={`/campaigns/${c.id}`}>{c.name}</a>
               </td>
               <td>
-                <Badge state={c.status} />
+                <Badge state={c.status} /> {c.archived ? <Badge state="archived" /> : null}
               </td>
               <td class="mono">{c.firmware_version}</td>
               <td>
@@ -106,6 +106,18 @@ export const Campaigns = ({
               {wordOf(status)}
             </option>
           ))}
+        </select>
+      </div>
+      <div class="field">
+        <label for="archived">Archive</label>
+        <select id="archived" name="archived">
+          <option value="">with the archive</option>
+          <option value="false" selected={query.archived === 'false'}>
+            without the archive
+          </option>
+          <option value="true" selected={query.archived === 'true'}>
+            only the archive
+          </option>
         </select>
       </div>
       <button>Filter</button>

@@ -200,7 +200,9 @@ const Updates = ({ updates }: Pick<DeviceData, 'updates'>) => (
     <ol class="timeline">
       {updates.map((update) => (
         <li data-tone={update.error === null ? 'wait' : 'bad'}>
-          <a href={`/campaigns/${update.campaign_id}`}>{update.campaign_name ?? update.campaign_id}</a>
+          <a href={`/campaigns/${update.campaign_id}/devices/${update.serial_no}`}>
+            {update.campaign_name ?? update.campaign_id}
+          </a>
           <Badge state={update.status} />
           <span class="soft">
             {update.from_version ?? 'unknown'} → {update.to_version}

@@ -187,7 +187,7 @@ export class Campaign extends DurableObject<Env> {
   /** The update a device that asks for itself should install now, if any. Asking counts as being offered. */
   async check(serialNo: string): Promise<OtaUpdate | null> {
     const book = this.#book;
-    const member = this.#members.get(serialNo);
+    const member = book && this.#members.get(serialNo);
     if (book === undefined || member === undefined || isFinal(member.state)) return null;
     const { state, definition } = book;
     // One that is under way may need a fresh link whatever has become of the campaign; no other begins.
@@ -215,6 +215,16 @@ export class Campaign extends DurableObject<Env> {
   async member(serialNo: string): Promise<DeviceUpdate | null> {
     const member = this.#book && this.#members.get(serialNo);
     return this.#book === undefined || member === undefined ? null : updateOf(this.#book, member);
+  }
+
+  /** Everything there was of it, once it is over and the ledger has it; false while something is left to do. */
+  async forget(): Promise<boolean> {
+    await this.#ticking.catch(() => undefined);
+    const book = this.#book;
+    if (book !== undefined && (book.state.status === 'paused' || this.#isBusy(book))) return false;
+    this.#book = undefined;
+    await this.ctx.storage.deleteAll();
+    return true;
   }
 
   /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html`). */
@@ -395,18 +405,22 @@ export class Campaign extends DurableObject<Env> {
   async #tickSoon(ms: number): Promise<void> {
     const book = this.#book;
     if (book === undefined) return;
-    const busy =
-      book.state.status === 'active' ||
-      book.state.unwritten ||
-      book.state.take_back_after !== null ||
-      book.inFlight > 0 ||
-      book.state.sweep !== null ||
-      this.#members.hasUnwritten;
-    if (!busy) return;
+    if (!this.#isBusy(book)) return;
     const set = await this.ctx.storage.getAlarm();
     const atOnce = book.state.preparing !== null || book.state.sweep !== null;
     const at = Date.now() + (atOnce ? 0 : ms);
     if (set === null || set > at) await this.ctx.storage.setAlarm(at);
+  }
+
+  #isBusy({ state, inFlight }: Book): boolean {
+    return (
+      state.status === 'active' ||
+      state.unwritten ||
+      state.take_back_after !== null ||
+      inFlight > 0 ||
+      state.sweep !== null ||
+      this.#members.hasUnwritten
+    );
   }
 
   #cannot(verb: string, needed: string): string {

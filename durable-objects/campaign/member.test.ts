@@ -12,30 +12,11 @@ import {
   type Member,
   offer,
 } from './member.ts';
+import { newMemberRow } from './member-fixture.ts';
 
 const policy: CampaignPolicy = campaignPolicy.parse({ update_timeout_s: 600, max_attempts: 1 });
 const T0 = 1_700_000_000_000;
-const fresh: Member = {
-  serial_no: 'D1',
-  device_id: 'd',
-  stage: 0,
-  state: 'pending',
-  attempt: 0,
-  from_version: 'v1',
-  version: 'v1',
-  gateway: null,
-  zone: null,
-  failure: null,
-  error: null,
-  detail: null,
-  offered_at: null,
-  started_at: null,
-  finished_at: null,
-  updated_at: T0,
-  next_at: null,
-  wake_at: null,
-  revision: 1,
-};
+const fresh = newMemberRow(T0);
 const apply = (member: Member, change: Change): Member => ({ ...member, ...change });
 const report = (status: UpdateReport['status'], more: Partial<UpdateReport> = {}): UpdateReport => ({
   campaign_id: '00000000-0000-4000-8000-000000000000',

@@ -11,6 +11,8 @@ export interface Member {
   /** How many times the update was begun with; 0 before the first offer. */
   attempt: number;
   from_version: string | null;
+  /** Its group when it joined. */
+  grp: string | null;
   /** What it runs, as far as the campaign has heard. */
   version: string | null;
   /** What it is reached through, and its own time zone (IANA); null where nobody has said. */
@@ -22,6 +24,12 @@ export interface Member {
   detail: string | null;
   /** When this attempt was first offered. */
   offered_at: number | null;
+  /** When the present try came to these states; see `tries.ts`. */
+  downloading_at: number | null;
+  installing_at: number | null;
+  rebooting_at: number | null;
+  /** The tries before it, in JSON. */
+  earlier: string | null;
   started_at: number | null;
   finished_at: number | null;
   updated_at: number;

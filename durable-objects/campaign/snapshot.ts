@@ -55,5 +55,6 @@ export function updateOf(
     started_at: time(m.started_at),
     finished_at: time(m.finished_at),
     updated_at: new Date(m.updated_at).toISOString(),
+    archived: false,
   };
 }

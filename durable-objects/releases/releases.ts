@@ -136,7 +136,10 @@ export class Releases extends DurableObject<Env> {
     await this.upkeep();
   }
 
-  /** Once a day: signs snapshot and timestamp before they expire, or else tries within the hour; and looks after R2. */
+  /**
+   * Once a day: signs snapshot and timestamp before they expire, and does the rest of the daily care. What failed or
+   * was too much for once goes on within the hour.
+   */
   async upkeep(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
     try {
@@ -145,7 +148,7 @@ export class Releases extends DurableObject<Env> {
       const msg = `snapshot and timestamp were not signed again: ${String(error)}`;
       console.error(JSON.stringify({ level: 'error', part: 'releases', msg }));
     }
-    await upkeep(this.env);
+    if (await upkeep(this.env)) await this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
   }
 
   async #roleFor(path: string) {

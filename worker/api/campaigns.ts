@@ -11,13 +11,19 @@ import {
   createCampaign as createCampaignBody,
   deviceUpdate,
   paging,
-  updateState,
 } from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { previewTarget } from '../../store/campaign-targets.ts';
-import { listCampaignDevices, listCampaigns } from '../../store/campaigns.ts';
+import { listCampaigns } from '../../store/campaigns.ts';
 import { requires } from '../auth/principal.ts';
-import { act, CAMPAIGN_ACTIONS, campaignNow, createCampaign, skipDevice } from '../operations/campaigns.ts';
+import {
+  act,
+  CAMPAIGN_ACTIONS,
+  campaignNow,
+  createCampaign,
+  mustBeOpen,
+  skipDevice,
+} from '../operations/campaigns.ts';
 import { ProblemError } from '../problem.ts';
 import { etagOf, requireMatch } from './etag.ts';
 import { theCampaign, theDevice, theFirmware } from './lookup.ts';
@@ -28,7 +34,12 @@ const read = requires('read');
 const operate = requires('operate');
 
 const withMetrics = campaign.extend({ metrics: campaignMetrics.nullable() });
-const filter = paging.extend({ status: campaignStatus.optional(), firmware_id: z.uuid().optional() });
+const filter = paging.extend({
+  status: campaignStatus.optional(),
+  firmware_id: z.uuid().optional(),
+  /** Only those in the archive, or only the others. */
+  archived: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
+});
 const preview = z.object({
   count: z.int(),
   sample: z.array(
@@ -110,6 +121,7 @@ export const campaigns = router()
     }),
     async (c) => {
       const found = await theCampaign(c, c.req.valid('param').id);
+      mustBeOpen(found.row);
       await requireMatch(c, (await campaignNow(c, found.row.id)).campaign);
       const { name, ...policyChange } = c.req.valid('json');
       const given = Object.fromEntries(Object.entries(await c.req.json<Record<string, unknown>>()));
@@ -182,7 +194,7 @@ export const campaigns = router()
     }),
     async (c) => {
       const { id, device } = c.req.valid('param');
-      await theCampaign(c, id);
+      mustBeOpen((await theCampaign(c, id)).row);
       const { serialNo } = await theDevice(c, device);
       await skipDevice(c, id, serialNo);
       const update = await c.env.CAMPAIGN.getByName(id).member(serialNo);
@@ -203,21 +215,5 @@ export const campaigns = router()
     async (c) => {
       const { metrics } = await campaignNow(c, c.req.valid('param').id);
       return c.json(metrics, 200);
-    },
-  )
-  .openapi(
-    route({
-      method: 'get',
-      path: '/campaigns/{id}/devices',
-      tags,
-      summary: "Its devices' updates, by serial number",
-      middleware: [read] as const,
-      request: { params: uuidParam, query: paging.extend({ status: updateState.optional() }) },
-      responses: { 200: json(page(deviceUpdate), 'A page of updates') },
-    }),
-    async (c) => {
-      const { row } = await theCampaign(c, c.req.valid('param').id);
-      const { limit, cursor, status } = c.req.valid('query');
-      return c.json(await listCampaignDevices(c.var.db, row.id, { status }, { limit, cursor }), 200);
     },
   );

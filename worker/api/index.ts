@@ -1,6 +1,7 @@
 /** `/api/v1`: everything programs use, and the document that describes it. */
 import { tufAdministration } from '../tuf/routes.ts';
 import { auth } from './auth.ts';
+import { campaignReports } from './campaign-reports.ts';
 import { campaigns } from './campaigns.ts';
 import { deviceFacing } from './device-facing.ts';
 import { devices } from './devices.ts';
@@ -26,6 +27,7 @@ for (const part of [
   firmware,
   firmwareDocuments,
   campaigns,
+  campaignReports,
   stats,
   system,
   streams,

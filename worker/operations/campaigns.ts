@@ -18,14 +18,20 @@ import {
 import { firmwareTitle } from '../../protocol/target-path.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { cacheKey, TTL_S } from '../../store/cache.ts';
-import { addCampaign, type CampaignRow, campaignOf, findCampaign } from '../../store/campaigns.ts';
+import {
+  addCampaign,
+  type CampaignRow,
+  campaignOf,
+  findCampaign,
+  type StoredCampaign,
+} from '../../store/campaigns.ts';
 import { type FirmwareRow, findFirmware } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { mustBeInstallable, pauseIfWithdrawn } from './withdrawn.ts';
 
 export interface CampaignAndFirmware {
-  row: CampaignRow;
+  row: StoredCampaign;
   firmware: FirmwareRow;
 }
 
@@ -81,7 +87,7 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
     subject: row.id,
     detail: { name: row.name, firmware: firmwareTitle(firmware) },
   });
-  return campaignOf(row, firmware.version);
+  return campaignOf({ ...row, archived: false }, firmware.version);
 }
 
 /**
@@ -95,6 +101,7 @@ export async function act(
   error?: string,
 ): Promise<void> {
   const { actor } = c.var.principal;
+  mustBeOpen(found.row);
   if (OFFERS.has(action)) mustBeInstallable(found.firmware);
   const outcome = await perform(
     c,
@@ -161,6 +168,12 @@ async function approve(c: AppContext, row: CampaignRow): Promise<Outcome> {
   return { ok: true };
 }
 
+/** Throws a 409 where the campaign is in the archive. */
+export function mustBeOpen(row: StoredCampaign): void {
+  if (!row.archived) return;
+  throw new ProblemError(409, 'Campaign archived', 'It ended long ago and can only be read: make a new one.');
+}
+
 /** Leaves one device out of a campaign. Throws a 409 that says why it cannot. */
 export async function skipDevice(c: AppContext, id: string, serialNo: string): Promise<void> {
   const { actor } = c.var.principal;
@@ -175,7 +188,9 @@ export async function skipDevice(c: AppContext, id: string, serialNo: string): P
 }
 
 async function cancelDraft(c: AppContext, row: CampaignRow, reason: string): Promise<Outcome> {
-  if (row.status === 'cancelled') return { ok: false, problem: 'the campaign is cancelled' };
+  if (row.status !== 'draft' && row.status !== 'scheduled') {
+    return { ok: false, problem: `the campaign is ${row.status}` };
+  }
   await writeCampaign(c.env, c.var.db, row.id, {
     status: 'cancelled',
     statusReason: reason,
@@ -208,7 +223,7 @@ export async function campaignNow(
   if (known === undefined) throw new ProblemError(404, 'No such campaign', 'No campaign has this id.');
   const { campaign, metrics } = known;
   const waits = campaign.started_at === null && campaign.status !== 'draft';
-  const now = waits ? null : await objectOf(c, id).look();
+  const now = waits || campaign.archived ? null : await objectOf(c, id).look();
   if (now === null) return { campaign, metrics, latest: [] };
   return {
     campaign: {

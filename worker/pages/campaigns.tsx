@@ -1,7 +1,9 @@
 /** `/campaigns`: the list, the form, one campaign live. */
 import { Hono } from 'hono';
+import { z } from 'zod';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import { campaignStatus, createCampaign as createCampaignInput, paging } from '../../protocol/api.ts';
+import { errorReportOf } from '../../protocol/error-report.ts';
 import { listCampaigns } from '../../store/campaigns.ts';
 import { listFirmware } from '../../store/firmware.ts';
 import { CampaignPage } from '../../views/campaign-live.tsx';
@@ -11,10 +13,16 @@ import type { FieldErrors } from '../../views/parts.tsx';
 import { theCampaign } from '../api/lookup.ts';
 import { may } from '../auth/principal.ts';
 import type { AppContext, AppEnv } from '../context.ts';
+import { campaignErrors } from '../operations/campaign-reports.ts';
 import { act, CAMPAIGN_ACTIONS, campaignNow, createCampaign } from '../operations/campaigns.ts';
 import { fieldErrors, ProblemError, problemOf } from '../problem.ts';
 import { fieldsOf, listOf, queryOf } from './query.ts';
 import { signedIn, viewerOf } from './session.tsx';
+
+const filter = paging.extend({
+  status: campaignStatus.optional(),
+  archived: z.stringbool({ truthy: ['true'], falsy: ['false'] }).optional(),
+});
 
 async function formPage(c: AppContext, values: Record<string, string>, errors?: FieldErrors) {
   const firmware = await listFirmware(c.var.db, { state: 'published' }, { limit: 200 });
@@ -31,6 +39,10 @@ async function formPage(c: AppContext, values: Record<string, string>, errors?: 
 
 async function campaignPage(c: AppContext, id: string, problem?: string) {
   const { campaign, metrics, latest } = await campaignNow(c, id);
+  const errors =
+    metrics.errors.length === 0
+      ? errorReportOf([], '', false)
+      : await campaignErrors(c, await theCampaign(c, id));
   const view = { status: campaign.status, reason: campaign.status_reason, metrics, latest };
   const mayOperate = may(c.var.principal.role, 'operate');
   return c.html(
@@ -38,7 +50,13 @@ async function campaignPage(c: AppContext, id: string, problem?: string) {
       campaign.name,
       viewerOf(c),
       '/campaigns',
-      <CampaignPage campaign={campaign} view={view} mayOperate={mayOperate} problem={problem} />,
+      <CampaignPage
+        campaign={campaign}
+        view={view}
+        errors={errors}
+        mayOperate={mayOperate}
+        problem={problem}
+      />,
     ),
     problem === undefined ? 200 : 409,
   );
@@ -80,11 +98,11 @@ const toFormField = (field: string): string => field.replace(/^stages\.\d+\./, '
 export const campaigns = new Hono<AppEnv>()
   .get('/campaigns', signedIn('read'), async (c) => {
     const query = queryOf(c);
-    const parsed = paging.extend({ status: campaignStatus.optional() }).safeParse(query);
+    const parsed = filter.safeParse(query);
     if (!parsed.success)
       return c.html(errorPage('No such list', 'The address holds a filter that does not exist.'), 400);
-    const { limit, cursor, status } = parsed.data;
-    const list = await listCampaigns(c.var.db, { status }, { limit, cursor });
+    const { limit, cursor, ...by } = parsed.data;
+    const list = await listCampaigns(c.var.db, by, { limit, cursor });
     const mayOperate = may(c.var.principal.role, 'operate');
     return c.html(
       page(
