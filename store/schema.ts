@@ -298,7 +298,8 @@ export const campaignDevices = pgTable(
   },
   (t) => [
     primaryKey({ columns: [t.campaignId, t.serialNo] }),
-    index('campaign_devices_device').on(t.deviceId, t.updatedAt),
+    // Nothing that changes with every step of an update is indexed: those updates touch no index (HOT).
+    index('campaign_devices_device').on(t.deviceId),
   ],
 );
 
