@@ -12,10 +12,10 @@ import type { DeviceConfiguration } from './configuration.ts';
 import { download } from './download.ts';
 import { readJsonFile, removeFile, writeJsonFile } from './durable-file.ts';
 import { UpdateFailure } from './failure.ts';
-import { Metadata } from './metadata.ts';
-import type { Server } from './server.ts';
 import { Kept } from './kept.ts';
+import { Metadata } from './metadata.ts';
 import { Question } from './question.ts';
+import type { Server } from './server.ts';
 import { other, type SlotName, type Slots } from './slots.ts';
 
 const record = z.object({
@@ -254,7 +254,11 @@ export class Updater {
     const { until } = postponed;
     this.#write(postponed);
     this.#host.report(
-      { status: 'deferred', detail: "the device's user postponed it", ...(until === undefined ? {} : { until }) },
+      {
+        status: 'deferred',
+        detail: "the device's user postponed it",
+        ...(until === undefined ? {} : { until }),
+      },
       postponed.command.campaign_id,
     );
     this.#host.event('postponed', { version: postponed.command.version, until });

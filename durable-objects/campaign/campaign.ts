@@ -14,12 +14,12 @@ import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import { Book } from './book.ts';
 import { artifactOf, type Definition, definitionOf } from './definition.ts';
 import { joinLate } from './dynamic.ts';
-import { contenderOf, releaseAll, watch } from './fleet.ts';
+import { contenderOf, releaseAll, watch, yieldDevices } from './fleet.ts';
 import { Found } from './found.ts';
 import { passGates } from './gates.ts';
 import { afterHeard } from './joining.ts';
 import { writeCampaign, writeState, writeUnwritten } from './ledger.ts';
-import { afterReport, afterTime, isFinal, isStarted, type Member, wakeAt } from './member.ts';
+import { afterReport, afterTime, isFinal, isPostponed, isStarted, type Member, wakeAt } from './member.ts';
 import { Members } from './members.ts';
 import { offerNext, offerTo } from './offering.ts';
 import { offerCommands } from './offers.ts';
@@ -161,7 +161,7 @@ export class Campaign extends DurableObject<Env> {
     const book = this.#book;
     if (book === undefined) return;
     const now = Date.now();
-    book.decide(
+    const changed = book.decide(
       items,
       (member, { serial_no, report }) => {
         if (report.status === 'downloading' && report.progress !== undefined && !isFinal(member.state)) {
@@ -172,6 +172,8 @@ export class Campaign extends DurableObject<Env> {
       now,
     );
     await this.#changed(book);
+    const later = changed.filter(isPostponed).map(({ serial_no }) => serial_no);
+    if (later.length > 0) await yieldDevices(this.env, book.definition.id, later);
   }
 
   /** Takes heartbeats of members. Durable when it returns. */

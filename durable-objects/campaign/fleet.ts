@@ -38,6 +38,16 @@ export const claim = (
 ): Promise<Record<string, Refused>> =>
   eachShard(serialNos, (n, group) => shard(env, n).claim(campaignId, group));
 
+/** The campaign waits with these devices; others may have them meanwhile. */
+export async function yieldDevices(
+  env: Env,
+  campaignId: string,
+  serialNos: readonly string[],
+): Promise<void> {
+  const byShard = Map.groupBy(serialNos, shardOf);
+  await Promise.all([...byShard].map(([n, group]) => shard(env, n).yield(campaignId, group)));
+}
+
 /** The campaign is done with these devices. */
 export async function release(env: Env, campaignId: string, serialNos: readonly string[]): Promise<void> {
   const byShard = Map.groupBy(serialNos, shardOf);

@@ -59,6 +59,8 @@ const RANK: Record<UpdateState, number> = {
 };
 
 export const isFinal = (state: UpdateState): boolean => RANK[state] === 5;
+/** Its device has said "later": nothing is under way. */
+export const isPostponed = ({ state, error }: Member): boolean => state === 'pending' && error === 'deferred';
 export const isStarted = (state: UpdateState): boolean => RANK[state] >= 2 && RANK[state] < 5;
 
 /** The member is offered the update. Offered again in the same attempt, its clock runs on. */

@@ -137,6 +137,11 @@ export class FleetShard extends DurableObject<Env> {
     return this.#watches.claim(campaignId, serialNos);
   }
 
+  /** The campaign gives these devices back for now, and still hears of them. */
+  async yield(campaignId: string, serialNos: string[]): Promise<void> {
+    this.#watches.yield(campaignId, serialNos);
+  }
+
   /** The campaign is done with these devices, or with all it had. */
   async unwatch(campaignId: string, serialNos?: string[]): Promise<void> {
     this.#watches.remove(campaignId, serialNos);

@@ -63,7 +63,8 @@ export async function proveDevice(request: Request, env: Env, db: Database): Pro
   const wrong = wrongBinding(said, request, env);
   if (wrong !== undefined) return wrong;
   const shard = env.FLEET_SHARD.getByName(`shard-${shardOf(said.sub)}`);
-  if (!(await shard.useToken(said.sub, said.jti, Math.ceil(said.exp), uplinkOf(request)))) return 'This token was used before.';
+  if (!(await shard.useToken(said.sub, said.jti, Math.ceil(said.exp), uplinkOf(request))))
+    return 'This token was used before.';
   return { device_id: certificate.deviceId, serial_no: certificate.serialNo };
 }
 
