@@ -27,6 +27,7 @@ import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice }
 import { Pace } from './pace.ts';
 import { isForNobody, prepareStep, unprepared } from './prepare.ts';
 import { type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
+import { sameReach } from './stages.ts';
 import { takeBack } from './take-back.ts';
 import { watchSilence } from './watch-silence.ts';
 import { Watchers } from './watchers.ts';
@@ -146,11 +147,14 @@ export class Campaign extends DurableObject<Env> {
     return outcome;
   }
 
-  /** Replaces the policy of a campaign that runs; the stages must stay. */
+  /** Replaces the policy of a campaign that runs; the devices of its stages must stay. */
   async changePolicy(policy: Definition['policy']): Promise<Outcome> {
     const book = this.#book;
     if (book === undefined) return refuse('the campaign has not started');
-    book.definition.policy = { ...policy, stages: book.definition.policy.stages };
+    if (!sameReach(policy.stages, book.definition.policy.stages)) {
+      return refuse('the devices of its stages are fixed: only their thresholds and times can change');
+    }
+    book.definition.policy = policy;
     book.keepDefinition();
     this.#members.rewake((member) => wakeAt(member, book.definition.policy));
     return this.#changed(book);

@@ -1,4 +1,4 @@
-/** Changing a campaign that was made before: all of its policy while it is a draft, all but the stages later. */
+/** Changing a campaign that was made before: all of its policy; later not which devices its stages have. */
 import { definitionOf } from '../../durable-objects/campaign/definition.ts';
 import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
@@ -22,13 +22,6 @@ export async function changeCampaign(
   const policy = campaignPolicy.parse({ ...row.policy, ...change });
   mustMakeSense(policy);
   const started = row.status !== 'draft' && row.status !== 'scheduled';
-  if (started && 'stages' in change) {
-    throw new ProblemError(
-      409,
-      'Stages are fixed',
-      'The stages of a campaign that has started cannot change.',
-    );
-  }
   const campaign = c.env.CAMPAIGN.getByName(row.id);
   if (started) {
     const outcome = await campaign.changePolicy(policy);
