@@ -2,7 +2,14 @@
 import type { Command } from 'commander';
 import { type Campaign, type CampaignPreview, campaign, deviceUpdate } from '../protocol/api.ts';
 import { WrongUsage } from './api-client.ts';
-import { type CreateOptions, createCampaign, previewCampaign, watch } from './campaign.ts';
+import {
+  type CreateOptions,
+  changedStages,
+  createCampaign,
+  type GateOptions,
+  previewCampaign,
+  watch,
+} from './campaign.ts';
 import { withPolicy, withTarget } from './campaign-flags.ts';
 import { type PolicyOptions, policyOf } from './campaign-options.ts';
 import { api, globals, percent, print, program, wholeNumber } from './command-line.ts';
@@ -36,8 +43,11 @@ withFirmware(campaigns.command('preview'))
 withPolicy(campaigns.command('edit <id>'))
   .description('change what is named here, while it runs too; "none" takes a part away')
   .option('--name <name>', 'another name')
-  .action(async (id: string, o: PolicyOptions & { name?: string }) => {
-    const change = { ...policyOf(o), name: o.name };
+  .option('--success-threshold <percent>', 'of every stage: it passes when this share completed', percent)
+  .option('--min-duration <seconds>', 'of every stage: it is open at least this long', wholeNumber)
+  .action(async (id: string, o: PolicyOptions & GateOptions & { name?: string }) => {
+    const stages = await changedStages(api(), path(id), o);
+    const change = { ...policyOf(o), name: o.name, stages };
     if (Object.values(change).every((value) => value === undefined))
       throw new WrongUsage('say what to change: skylark campaign edit --help');
     const now = await api().put(path(id), campaign, change);

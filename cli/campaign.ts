@@ -48,12 +48,26 @@ export function parseStages(
   }));
 }
 
-export interface CreateOptions extends TargetOptions, PolicyOptions {
+export interface GateOptions {
+  successThreshold?: number;
+  minDuration?: number;
+}
+
+/** A campaign's stages with other gates; `undefined` where nothing was said of them. */
+export async function changedStages(api: ApiClient, path: string, o: GateOptions) {
+  if (o.successThreshold === undefined && o.minDuration === undefined) return undefined;
+  const { stages } = await api.get(path, campaign);
+  return stages.map((stage) => ({
+    ...stage,
+    success_threshold: o.successThreshold ?? stage.success_threshold,
+    min_duration_s: o.minDuration ?? stage.min_duration_s,
+  }));
+}
+
+export interface CreateOptions extends TargetOptions, PolicyOptions, GateOptions {
   firmware: string;
   stages?: string;
   safeMode?: boolean;
-  successThreshold?: number;
-  minDuration?: number;
   start?: boolean;
 }
 

@@ -50,7 +50,7 @@ export const Folded = ({
     open={errors?.some(({ field }) => fields.some((name) => field === name || field.startsWith(`${name}.`)))}
   >
     <summary>
-      <span>{title}</span> <span class="soft">{now}</span>
+      <span>{title}</span> <span class="now">{now}</span>
     </summary>
     <div class="fields">{children}</div>
   </details>

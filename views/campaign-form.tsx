@@ -103,19 +103,23 @@ const Target = ({ values, errors }: CampaignFormData) => (
         Devices that come to match while it runs join it
       </label>
     </Folded>
-    <div class="actions">
-      <button
-        formaction="/campaigns/preview"
-        hx-post="/campaigns/preview"
-        hx-include="closest form"
-        hx-encoding="multipart/form-data"
-        hx-target="#preview"
-        hx-swap="outerHTML"
-      >
-        Preview
-      </button>
-    </div>
   </fieldset>
+);
+
+/** Asks which devices it would be; with the rest of the form and nothing made. */
+const PreviewButton = () => (
+  <div class="actions">
+    <button
+      formaction="/campaigns/preview"
+      hx-post="/campaigns/preview"
+      hx-include="closest form"
+      hx-encoding="multipart/form-data"
+      hx-target="#preview"
+      hx-swap="outerHTML"
+    >
+      Preview
+    </button>
+  </div>
 );
 
 export const CampaignForm = (data: CampaignFormData) => {
@@ -173,6 +177,7 @@ export const CampaignForm = (data: CampaignFormData) => {
               </select>
             )}
           </Field>
+          <PreviewButton />
           {preview === undefined ? <Preview /> : <Preview preview={preview} />}
           <div class="folds">
             <Folded

@@ -41,7 +41,10 @@ const Found = (p: CampaignPreview) => (
       </p>
     )}
     {p.unknown_serial_nos === null || p.unknown_serial_nos <= 0 ? null : (
-      <p>{plural(p.unknown_serial_nos, 'of the serial numbers', 'of the serial numbers')} fit no device.</p>
+      <p>
+        {count(p.unknown_serial_nos)} of the serial numbers {p.unknown_serial_nos === 1 ? 'fits' : 'fit'} no
+        device.
+      </p>
     )}
     {p.count === 0 ? null : (
       <p>
