@@ -14,7 +14,8 @@ import { Outbox } from './outbox.ts';
 import { Server } from './server.ts';
 import { Settings } from './settings.ts';
 import { Slots } from './slots.ts';
-import { type UpdateEvent, Updater } from './updater.ts';
+import type { UpdateEvent } from './update-record.ts';
+import { Updater } from './updater.ts';
 
 /** What differs between a real device and a virtual one. */
 export interface Hardware {

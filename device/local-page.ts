@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { html } from 'hono/html';
 import type { OtaUpdate } from '../protocol/messages.ts';
 import type { Answer } from './question.ts';
-import type { UpdateRecord } from './updater.ts';
+import type { UpdateRecord } from './update-record.ts';
 
 export interface DeviceView {
   serial_no: string;

@@ -4,64 +4,17 @@
  */
 import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { type OtaUpdate, otaUpdate, type UpdateReport } from '../protocol/messages.ts';
+import type { OtaUpdate } from '../protocol/messages.ts';
 import { sameVersion } from '../protocol/version.ts';
 import { Apps } from './apps.ts';
-import type { DeviceConfiguration } from './configuration.ts';
 import { download } from './download.ts';
 import { readJsonFile, removeFile, writeJsonFile } from './durable-file.ts';
 import { UpdateFailure } from './failure.ts';
 import { Kept } from './kept.ts';
 import { Metadata } from './metadata.ts';
 import { Question } from './question.ts';
-import type { Server } from './server.ts';
-import { other, type SlotName, type Slots } from './slots.ts';
-
-const record = z.object({
-  command: otaUpdate,
-  phase: z.enum(['downloading', 'postponed', 'installing', 'rebooting']),
-  from_version: z.string(),
-  /** While it is postponed: until when, Unix seconds. */
-  until: z.int().optional(),
-  /** Whoever stands beside the device has said that it may be installed. */
-  agreed: z.boolean().optional(),
-  rollback_floor: z.int().optional(),
-});
-export type UpdateRecord = z.infer<typeof record>;
-
-/** What tells of an update as it happens. */
-export type UpdateEvent =
-  | 'download_started'
-  | 'download_progress'
-  | 'connection_dropped'
-  | 'resumed'
-  | 'verified'
-  | 'kept'
-  | 'postponed'
-  | 'installed'
-  | 'rebooting'
-  | 'committed'
-  | 'boot_failed'
-  | 'rolled_back'
-  | 'failed';
-
-export interface UpdaterHost {
-  config: DeviceConfiguration;
-  server: Server;
-  slots: Slots;
-  /** The slot that runs now. */
-  running: SlotName;
-  report(report: Omit<UpdateReport, 'campaign_id' | 'timestamp'>, campaignId: string): void;
-  event(event: UpdateEvent, detail?: Record<string, unknown>): void;
-  /** Whether the new version works; asked once, after the restart into it. */
-  bootCheck(version: string): Promise<boolean>;
-  /** Restarts the device. Nothing after it runs in this life. */
-  reboot(): void;
-  /** May break a download on purpose; only virtual devices do. */
-  disturb(bytes: number, total: number): AbortSignal | undefined;
-  signal: AbortSignal;
-}
+import { other } from './slots.ts';
+import { mayGoOn, type UpdateRecord, type UpdaterHost, updateRecord } from './update-record.ts';
 
 const PROGRESS_STEP = 10;
 
@@ -95,7 +48,7 @@ export class Updater {
 
   /** The update under way, if any. */
   get current(): UpdateRecord | undefined {
-    return readJsonFile(this.#file, record);
+    return readJsonFile(this.#file, updateRecord);
   }
 
   /** What was downloaded and verified, and waits to be installed. */
@@ -393,7 +346,3 @@ export class Updater {
     writeJsonFile(this.#file, next);
   }
 }
-
-/** Whether what was postponed may go on when it is offered. */
-const mayGoOn = ({ until = 0, agreed }: UpdateRecord): boolean =>
-  agreed === true || Date.now() / 1000 >= until;

@@ -194,7 +194,13 @@ describe('the programs, as CI and a device maker run them', () => {
     expect([own.code, own.err]).toEqual([1, expect.stringContaining('somebody else has to approve')]);
     const stages = ['--stages', '50,100', '--min-duration', '3600'];
     const { id } = await json('create', 'Day', ...firmware, ...stages, '--start');
-    expect(await json('skip', id, 'C-2')).toMatchObject({ serial_no: 'C-2', status: 'skipped' });
+    const later = await eventually('the second stage to have its device', async () => {
+      const { items } = (await sky.api('GET', `/campaigns/${id}/devices`)).body as {
+        items: { stage: number; serial_no: string }[];
+      };
+      return items.find(({ stage }) => stage === 1)?.serial_no;
+    });
+    expect(await json('skip', id, later)).toMatchObject({ serial_no: later, status: 'skipped' });
     expect(await json('advance', id)).toMatchObject({ status: 'active' });
     const none = await cli(['campaign', 'retry', id, '--error', 'no_space']);
     expect([none.code, none.err]).toEqual([1, expect.stringContaining('no device has failed like that')]);

@@ -7,8 +7,8 @@ import {
   GateFields,
   KindFields,
   PaceFields,
-  TimeFields,
 } from './campaign-fields.tsx';
+import { TimeFields } from './campaign-times.tsx';
 import { Field, type FieldErrors } from './parts.tsx';
 
 export const CampaignEdit = ({

@@ -8,9 +8,9 @@ import {
   GateFields,
   KindFields,
   PaceFields,
-  TimeFields,
 } from './campaign-fields.tsx';
 import { Preview } from './campaign-preview.tsx';
+import { TimeFields } from './campaign-times.tsx';
 import { Field, type FieldErrors } from './parts.tsx';
 
 export interface CampaignFormData {
