@@ -2,6 +2,7 @@ import AxeBuilder from '@axe-core/playwright';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { launchBrowser } from './browser.ts';
+import { beat, deliver } from './ingest.ts';
 import { publishFirmware } from './publish.ts';
 import { type Skylark, startSkylark } from './skylark.ts';
 
@@ -161,6 +162,72 @@ describe('the dashboard in a real browser', () => {
     await sky.api('POST', `/campaigns/${body.id}/cancel`);
     // What can be done follows what happens, without a reload.
     await page.getByRole('button', { name: 'Pause' }).waitFor({ state: 'detached' });
+  });
+
+  it('gives devices that failed with one error another attempt', async () => {
+    const model = 'PAGE-RETRY';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model });
+    await deliver(sky, [beat('RT-1', { model }), beat('RT-2', { model })]);
+    const { body } = await sky.api('POST', '/campaigns', {
+      name: 'Retried',
+      firmware_id: firmware.id,
+      stages: [{ name: 'all', percentage: 100, success_threshold: 0 }],
+      failure_threshold: 100,
+    });
+    await sky.api('POST', `/campaigns/${body.id}/start`);
+    const page = await signedIn();
+    await page.goto(`/campaigns/${body.id}`);
+    await page.getByRole('cell', { name: 'offered' }).nth(1).waitFor();
+    await deliver(
+      sky,
+      ['RT-1', 'RT-2'].map((serial_no, i) => ({
+        serial_no,
+        channel: 'status',
+        payload: {
+          campaign_id: body.id,
+          status: 'failed',
+          error: i === 0 ? 'flash_error' : 'no_space',
+          timestamp: Math.floor(Date.now() / 1000),
+        },
+      })),
+    );
+    // The button comes by itself.
+    await page.locator('#ask-retry > summary').click();
+    await page.getByLabel('Which').selectOption('no_space');
+    await page.getByRole('button', { name: 'Retry failed' }).click();
+    await page
+      .getByText('an operator gave it another attempt')
+      .or(page.getByRole('cell', { name: 'offered' }))
+      .waitFor();
+    expect(await page.getByRole('cell', { name: 'failed', exact: true }).count()).toBe(1);
+  });
+
+  it('says what a draft waits for, where a second person has to approve it', async () => {
+    const set = async (on: boolean) => {
+      const { body } = await sky.api('GET', '/settings');
+      await sky.api('PUT', '/settings', { version: body.version, settings: { approve_campaigns: on } });
+    };
+    await set(true);
+    try {
+      const page = await signedIn();
+      await makeCampaign(page, 'For two');
+      await page.getByText('You made it, so somebody else has to approve it').waitFor();
+      expect(await page.getByRole('button', { name: /Start|Approve/ }).count()).toBe(0);
+      await sky.api('POST', `${new URL(page.url()).pathname}/approve`);
+      await page.reload();
+      await page.getByText('Approved by key:local').waitFor();
+      await page.getByRole('button', { name: 'Start' }).waitFor();
+      const { body } = await sky.api('POST', '/campaigns', {
+        name: 'By another',
+        firmware_id: (await publishFirmware(sky, 'v1.4.0')).id,
+      });
+      await page.goto(`/campaigns/${body.id}`);
+      await page.getByRole('button', { name: 'Approve' }).click();
+      await page.getByText('That is you, so somebody else has to start it').waitFor();
+      expect(await page.getByRole('button', { name: 'Start' }).count()).toBe(0);
+    } finally {
+      await set(false);
+    }
   });
 
   it('uploads with scripts too, and says beside the field what is wrong', async () => {

@@ -36,9 +36,9 @@ export async function plannedStages(
   const safe = safe_mode ?? (chosen === undefined && !(await isInstalled(c.var.db, firmware)));
   const [first] = all;
   if (!safe || (first?.count === 1 && first.group === undefined)) return [...all];
-  // One device takes the place of the usual canary.
-  const rest = isUsualCanary(first) ? all.slice(1) : all;
-  if (rest.length < MOST_STAGES) return [ONE_DEVICE, ...rest];
+  // The usual canary becomes one device: still 1 %, but no more than that.
+  if (isUsualCanary(first)) return [{ ...first, ...ONE_DEVICE }, ...all.slice(1)];
+  if (all.length < MOST_STAGES) return [ONE_DEVICE, ...all];
   throw new ProblemError(422, 'Too many stages', `With safe_mode there may be ${MOST_STAGES - 1} stages.`);
 }
 
