@@ -111,6 +111,7 @@ const PreviewButton = () => (
   <div class="actions">
     <button
       formaction="/campaigns/preview"
+      formnovalidate
       hx-post="/campaigns/preview"
       hx-include="closest form"
       hx-encoding="multipart/form-data"
