@@ -53,7 +53,7 @@ async function run(): Promise<void> {
   if (name === undefined) return;
   const campaign = await createCampaign(api, name, {
     firmware: row.id,
-    stages: input('stages') ?? '1,10,50,100',
+    ...given({ stages: input('stages') }),
     start: input('start') !== 'false',
   });
   output('campaign-id', campaign.id);

@@ -44,6 +44,10 @@ export class ApiClient {
     return this.#json('POST', path, shape, body, patienceMs);
   }
 
+  put<Value>(path: string, shape: z.ZodType<Value>, body: object): Promise<Value> {
+    return this.#json('PUT', path, shape, body);
+  }
+
   /** Posts a text of some media type. */
   async postText<Value>(path: string, shape: z.ZodType<Value>, body: string, type: string): Promise<Value> {
     const response = await this.#send('POST', path, { body, headers: { 'Content-Type': type } });

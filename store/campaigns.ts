@@ -102,7 +102,7 @@ export async function findCampaign(
 /** Stores a new draft; with the `id` of one that is there already, answers that one. */
 export async function addCampaign(
   db: Database,
-  create: CreateCampaign,
+  create: Omit<CreateCampaign, 'safe_mode'>,
   actor: string,
   id?: string,
 ): Promise<CampaignRow> {

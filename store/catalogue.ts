@@ -42,6 +42,12 @@ function installedOn(row: Installable): SQL | undefined {
   return and(eq(devices.model, row.model), shown);
 }
 
+/** Whether any device runs it. */
+export async function isInstalled(db: Database, row: Installable): Promise<boolean> {
+  const found = await db.select({ id: devices.id }).from(devices).where(installedOn(row)).limit(1);
+  return found.length > 0;
+}
+
 /** Where it is installed: how many devices, and the first of them. */
 export async function findInstallations(db: Database, row: Installable): Promise<Installations> {
   const all = db

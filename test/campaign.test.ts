@@ -44,7 +44,7 @@ describe('a campaign on real devices', () => {
     const id = await create(bad.id);
     expect((await sky.api('POST', `/campaigns/${id}/start`)).body).toMatchObject({ status: 'active' });
     const stopped = await becomes(id, 'paused');
-    expect(stopped.status_reason).toMatch(/stage "canary" stopped: 1 of 1 failed \(100 %\)/);
+    expect(stopped.status_reason).toMatch(/stage "one device" stopped: 1 of 1 failed \(100 %\)/);
     const { counts, errors } = await metrics(id);
     expect(counts).toMatchObject({ rollback: 1, pending: 5 });
     expect(errors).toEqual([{ error: 'boot_failure', count: 1 }]);

@@ -8,11 +8,12 @@ import type {
   Stage,
 } from '../protocol/api.ts';
 import type { ErrorReport } from '../protocol/error-report.ts';
+import { type Approval, ApprovalNotice, CampaignActions } from './campaign-actions.tsx';
 import { UpdateTable } from './campaign-devices.tsx';
 import { CampaignErrors } from './campaign-errors.tsx';
 import { shares } from './campaigns.tsx';
 import { count, plural } from './format.ts';
-import { Action, AskFirst, Badge, StackedBar } from './parts.tsx';
+import { Badge, StackedBar } from './parts.tsx';
 
 /** What a campaign object knows of itself. */
 export interface CampaignView {
@@ -86,8 +87,11 @@ export const CampaignLive = ({ status, reason, metrics }: Omit<CampaignView, 'la
   </div>
 );
 
-/** The message that puts the live parts in place. */
-export function campaignFragments({ latest, ...view }: CampaignView): string {
+/** The message that puts the live parts in place, and for an operator what can be done by now. */
+export function campaignFragments(
+  { latest, ...view }: CampaignView & { id: string },
+  mayOperate: boolean,
+): string {
   return String(
     <>
       <hx-partial hx-target="#campaign-live" hx-swap="outerMorph">
@@ -96,45 +100,14 @@ export function campaignFragments({ latest, ...view }: CampaignView): string {
       <hx-partial hx-target="#campaign-latest" hx-swap="outerMorph">
         <CampaignLatest latest={latest} />
       </hx-partial>
+      {mayOperate ? (
+        <hx-partial hx-target="#campaign-actions" hx-swap="outerMorph">
+          <CampaignActions {...view} />
+        </hx-partial>
+      ) : null}
     </>,
   );
 }
-
-const Actions = ({ campaign: c, failed }: { campaign: Campaign; failed: number }) => (
-  <>
-    {c.status === 'draft' && c.approved_by === null ? (
-      <Action to={`/campaigns/${c.id}/approve`}>Approve</Action>
-    ) : null}
-    {c.status === 'draft' ? (
-      <Action to={`/campaigns/${c.id}/start`} kind="primary">
-        Start
-      </Action>
-    ) : null}
-    {c.status === 'active' ? <Action to={`/campaigns/${c.id}/pause`}>Pause</Action> : null}
-    {c.status === 'paused' ? (
-      <Action to={`/campaigns/${c.id}/resume`} kind="primary">
-        Resume
-      </Action>
-    ) : null}
-    {c.status === 'active' ? (
-      <AskFirst
-        to={`/campaigns/${c.id}/advance`}
-        label="Next stage"
-        question="The next stage opens now, whatever the gate of this one says."
-      />
-    ) : null}
-    {['active', 'paused', 'completed'].includes(c.status) && failed > 0 ? (
-      <Action to={`/campaigns/${c.id}/retry`}>Retry failed</Action>
-    ) : null}
-    {['draft', 'scheduled', 'active', 'paused'].includes(c.status) ? (
-      <AskFirst
-        to={`/campaigns/${c.id}/cancel`}
-        label="Cancel"
-        question="No further device starts. Devices that are updating right now finish. This cannot be undone."
-      />
-    ) : null}
-  </>
-);
 
 /** How far a stage reaches, in words. */
 function reach({ percentage, count: most, group }: Stage): string {
@@ -158,7 +131,7 @@ function paceWords({ max_concurrent, rate_per_minute, ramp, max_per_gateway }: C
     ramp == null
       ? undefined
       : `from ${count(ramp.base_rate_per_minute)} a minute, × ${ramp.increment_factor} with every ${count(ramp.successes)} completed`,
-    max_per_gateway == null ? undefined : `${count(max_per_gateway)} behind one gateway`,
+    max_per_gateway == null ? undefined : `${count(max_per_gateway)} behind one gateway or public address`,
   ]
     .filter((part) => part !== undefined)
     .join(', ');
@@ -170,8 +143,11 @@ const windowWords = ({ days, from, to, time_zone }: MaintenanceWindow): string =
 const KINDS: Record<Campaign['kind'], string> = {
   forced: 'installed at once',
   soft: 'the device’s user may postpone it',
-  download_only: 'downloaded and verified, not installed',
+  download_only: 'downloaded and verified, not installed: completed means downloaded',
 };
+
+const hours = (seconds: number): string =>
+  seconds % 86_400 === 0 ? plural(seconds / 86_400, 'day') : plural(Math.round(seconds / 360) / 10, 'hour');
 
 /** What a campaign is for, in words. */
 function targetWords({ target }: Campaign): string {
@@ -181,7 +157,10 @@ function targetWords({ target }: Campaign): string {
     list('tagged', target.tags),
     list('with serial number', target.serial_nos),
   ].filter((part) => part !== undefined);
-  return parts.length === 0 ? 'every device of the model' : `devices ${parts.join(', ')}`;
+  const sample = target.percentage === undefined ? '' : `${target.percentage} % of `;
+  const joining = target.dynamic === true ? ', and those that come to match' : '';
+  const who = parts.length === 0 ? 'every device of the model' : `the devices ${parts.join(', ')}`;
+  return `${sample}${who}${joining}`;
 }
 
 const list = (word: string, items: readonly string[] | undefined): string | undefined =>
@@ -194,12 +173,14 @@ export const CampaignPage = ({
   view,
   errors,
   mayOperate,
+  approval,
   problem,
 }: {
   campaign: Campaign;
   view: CampaignView;
   errors: ErrorReport;
   mayOperate: boolean;
+  approval: Approval | undefined;
   problem?: string | undefined;
 }) => (
   <>
@@ -211,12 +192,11 @@ export const CampaignPage = ({
           {c.archived ? ', archived: it can only be read' : ''}
         </p>
       </div>
-      <div class="actions">
-        {mayOperate && !c.archived ? (
-          <Actions campaign={c} failed={view.metrics.counts.failed + view.metrics.counts.rollback} />
-        ) : null}
-      </div>
+      {mayOperate && !c.archived ? (
+        <CampaignActions id={c.id} status={view.status} metrics={view.metrics} approval={approval} />
+      ) : null}
     </div>
+    {c.status === 'draft' ? <ApprovalNotice approval={approval} /> : null}
     {problem === undefined ? null : (
       <p class="notice" data-tone="bad" role="alert">
         {problem}
@@ -247,7 +227,10 @@ export const CampaignPage = ({
         <dt>Windows</dt>
         <dd>{c.windows.length === 0 ? 'at all times' : c.windows.map(windowWords).join('; ')}</dd>
         <dt>Kind</dt>
-        <dd>{KINDS[c.kind]}</dd>
+        <dd>
+          {KINDS[c.kind]}
+          {c.kind === 'soft' ? ` for up to ${hours(c.postpone_limit_s)}` : ''}
+        </dd>
         <dt>Priority</dt>
         <dd>{c.priority}</dd>
         <dt>Per device</dt>

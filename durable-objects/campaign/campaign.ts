@@ -14,12 +14,12 @@ import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import { Book } from './book.ts';
 import { artifactOf, type Definition, definitionOf } from './definition.ts';
 import { joinLate } from './dynamic.ts';
-import { contenderOf, releaseAll, watch } from './fleet.ts';
+import { contenderOf, releaseAll, watch, yieldDevices } from './fleet.ts';
 import { Found } from './found.ts';
 import { passGates } from './gates.ts';
 import { afterHeard } from './joining.ts';
 import { writeCampaign, writeState, writeUnwritten } from './ledger.ts';
-import { afterReport, afterTime, isFinal, isStarted, type Member, wakeAt } from './member.ts';
+import { afterReport, afterTime, isFinal, isPostponed, isStarted, type Member, wakeAt } from './member.ts';
 import { Members } from './members.ts';
 import { offerNext, offerTo } from './offering.ts';
 import { offerCommands } from './offers.ts';
@@ -27,6 +27,7 @@ import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice }
 import { Pace } from './pace.ts';
 import { isForNobody, prepareStep, unprepared } from './prepare.ts';
 import { type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
+import { sameReach } from './stages.ts';
 import { takeBack } from './take-back.ts';
 import { watchSilence } from './watch-silence.ts';
 import { Watchers } from './watchers.ts';
@@ -146,11 +147,14 @@ export class Campaign extends DurableObject<Env> {
     return outcome;
   }
 
-  /** Replaces the policy of a campaign that runs; the stages must stay. */
+  /** Replaces the policy of a campaign that runs; the devices of its stages must stay. */
   async changePolicy(policy: Definition['policy']): Promise<Outcome> {
     const book = this.#book;
     if (book === undefined) return refuse('the campaign has not started');
-    book.definition.policy = { ...policy, stages: book.definition.policy.stages };
+    if (!sameReach(policy.stages, book.definition.policy.stages)) {
+      return refuse('the devices of its stages are fixed: only their thresholds and times can change');
+    }
+    book.definition.policy = policy;
     book.keepDefinition();
     this.#members.rewake((member) => wakeAt(member, book.definition.policy));
     return this.#changed(book);
@@ -161,7 +165,7 @@ export class Campaign extends DurableObject<Env> {
     const book = this.#book;
     if (book === undefined) return;
     const now = Date.now();
-    book.decide(
+    const changed = book.decide(
       items,
       (member, { serial_no, report }) => {
         if (report.status === 'downloading' && report.progress !== undefined && !isFinal(member.state)) {
@@ -172,6 +176,8 @@ export class Campaign extends DurableObject<Env> {
       now,
     );
     await this.#changed(book);
+    const later = changed.filter(isPostponed).map(({ serial_no }) => serial_no);
+    if (later.length > 0) await yieldDevices(this.env, book.definition.id, later);
   }
 
   /** Takes heartbeats of members. Durable when it returns. */

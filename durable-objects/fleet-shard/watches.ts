@@ -91,6 +91,15 @@ export class Watches {
     return refused;
   }
 
+  /** The campaign has these devices no longer reserved: others may have them meanwhile. */
+  yield(campaignId: string, serialNos: readonly string[]): void {
+    this.#sql.exec(
+      'DELETE FROM claims WHERE campaign_id = ? AND serial_no IN (SELECT value FROM json_each(?))',
+      campaignId,
+      JSON.stringify(serialNos),
+    );
+  }
+
   /** The campaign is done with these devices, or with all it had. */
   remove(campaignId: string, serialNos?: readonly string[]): void {
     if (serialNos === undefined) {

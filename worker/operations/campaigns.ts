@@ -28,6 +28,7 @@ import {
 import { type FirmwareRow, findFirmware } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
+import { mustMakeSense, plannedStages } from './campaign-plan.ts';
 import { mustBeInstallable, pauseIfWithdrawn } from './withdrawn.ts';
 
 export interface CampaignAndFirmware {
@@ -76,11 +77,11 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
   }
   const { campaign_defaults } = await readSettings(c.env);
   const defaults = Object.entries(campaign_defaults).filter(([name]) => !(name in said));
-  const row = await addCampaign(
-    c.var.db,
-    { ...create, ...Object.fromEntries(defaults) },
-    c.var.principal.actor,
-  );
+  const { safe_mode, ...full } = { ...create, ...Object.fromEntries(defaults) };
+  mustMakeSense(full);
+  const chosen = 'stages' in said ? create.stages : undefined;
+  const stages = await plannedStages(c, firmware, { stages: chosen, safe_mode });
+  const row = await addCampaign(c.var.db, { ...full, stages }, c.var.principal.actor);
   await auditEntry(c.var.db, {
     actor: c.var.principal.actor,
     action: 'campaign.create',
@@ -152,8 +153,14 @@ async function perform(
 
 async function start(c: AppContext, { row, firmware }: CampaignAndFirmware): Promise<Outcome> {
   if (row.status !== 'draft') return { ok: false, problem: `the campaign is ${row.status}` };
-  if (row.approvedBy === null && (await readSettings(c.env)).approve_campaigns) {
-    return { ok: false, problem: 'the settings ask for approval by a second person first' };
+  if ((await readSettings(c.env)).approve_campaigns) {
+    if (row.approvedBy === null) {
+      return { ok: false, problem: 'the settings ask for approval by a second person first' };
+    }
+    // Whoever approved it may have changed it before: another one looks at what starts.
+    if (row.approvedBy === c.var.principal.actor) {
+      return { ok: false, problem: 'you approved this campaign: somebody else has to start it' };
+    }
   }
   return objectOf(c, row.id).start(definitionOf(row, firmware));
 }

@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import { errorPage } from '../../views/layout.tsx';
 import type { AppEnv } from '../context.ts';
 import { ProblemError, problemOf } from '../problem.ts';
+import { campaignForms } from './campaign-forms.tsx';
 import { campaignReports } from './campaign-reports.tsx';
 import { campaigns } from './campaigns.tsx';
 import { devices } from './devices.tsx';
@@ -33,7 +34,17 @@ pages.use(async (c, next) => {
   c.header('Cache-Control', 'no-store');
   c.header('Referrer-Policy', 'same-origin');
 });
-for (const part of [session, overview, devices, groups, firmware, campaigns, campaignReports, settings])
+for (const part of [
+  session,
+  overview,
+  devices,
+  groups,
+  firmware,
+  campaignForms,
+  campaigns,
+  campaignReports,
+  settings,
+])
   pages.route('/', part);
 
 pages.onError(async (error, c) => {
