@@ -1,6 +1,7 @@
 /** `skylark campaign …` */
 import type { Command } from 'commander';
 import { type Campaign, type CampaignPreview, campaign, deviceUpdate } from '../protocol/api.ts';
+import { type Rehearsal, rehearsal } from '../protocol/rehearsal.ts';
 import { WrongUsage } from './api-client.ts';
 import {
   type CreateOptions,
@@ -70,6 +71,14 @@ for (const [action, what] of [
     });
 }
 campaigns
+  .command('rehearse <id>')
+  .description('play a draft against the last week of its devices; starts nothing')
+  .option('--failure-rate <percent>', 'so many updates fail; else as many as did before', percent)
+  .action(async (id: string, { failureRate }: { failureRate?: number }) => {
+    const played = await api().post(path(id, '/rehearsal'), rehearsal, { failure_rate: failureRate });
+    print(played, () => rehearsalText(played));
+  });
+campaigns
   .command('retry <id>')
   .description('give devices that failed another attempt')
   .option('--error <code>', 'only those that failed with this')
@@ -117,6 +126,23 @@ campaigns
   });
 
 const stagesText = ({ stages }: Campaign): string => `stages: ${stages.map(({ name }) => name).join(' → ')}`;
+
+function rehearsalText({ ends, expected_duration_s, stops, stages, load, assumptions }: Rehearsal): string {
+  const time = (seconds: number | null) => (seconds === null ? 'never' : `${Math.round(seconds)} s`);
+  return [
+    `runs: ${Object.entries(ends)
+      .filter(([, runs]) => runs > 0)
+      .map(([end, runs]) => `${runs} ${end}`)
+      .join(', ')}; expected to take ${time(expected_duration_s)}`,
+    ...stops.map(({ stage, reason, runs }) => `stopped at ${stage} in ${runs}: ${reason}`),
+    table(
+      ['STAGE', 'DEVICES', 'OPENS AFTER', 'PASSES AFTER'],
+      stages.map((s) => [s.name, `${s.devices}`, time(s.opens_after_s), time(s.passes_after_s)]),
+    ),
+    `at most ${load.peak_concurrent} updates at a time, ${load.peak_downloads_per_minute} downloads a minute`,
+    ...assumptions,
+  ].join('\n');
+}
 
 function previewText({ count, sample, skipped, unknown_serial_nos, stages }: CampaignPreview): string {
   const few = sample.map(({ serial_no }) => serial_no).join(', ');

@@ -17,6 +17,7 @@ import {
 import type { ChangeDevice, Device, DeviceStatus, Page, Paging, RegisterDevice } from '../protocol/api.ts';
 import { serialNo } from '../protocol/identifiers.ts';
 import type { Database } from './connection.ts';
+import { noteConnection } from './device-events.ts';
 import { groupsCondition } from './groups.ts';
 import { pageOf, readCursor } from './page.ts';
 import { devices } from './schema.ts';
@@ -229,6 +230,9 @@ export async function recordReports(
     WHERE NOT EXISTS (SELECT FROM devices d WHERE d.serial_no = r.serial_no)
     ON CONFLICT (serial_no) DO NOTHING`);
   const update = db.execute(sql`
+    WITH back AS (SELECT d.id, r.last_seen FROM ${rows} JOIN devices d ON d.serial_no = r.serial_no
+                  WHERE d.status = 'offline' AND r.status = 'online'),
+         noted AS (${noteConnection('online', sql`back`, sql`last_seen`)})
     UPDATE devices d SET
       model = r.model, current_firmware = r.firmware, last_seen = GREATEST(d.last_seen, r.last_seen),
       status = CASE WHEN r.status = 'online' AND d.target_version IS NOT NULL THEN 'updating' ELSE r.status END,
@@ -260,12 +264,15 @@ const seenRows = (devices: readonly Seen[]) => sql`unnest(
   ${sql.param(devices.map(({ last_seen }) => new Date(last_seen).toISOString()))}::timestamptz[]
 ) AS r(serial_no, last_seen)`;
 
-/** Marks devices as gone quiet. */
+/** Marks devices as gone quiet, and notes it in their timelines. */
 export async function recordOffline(db: Database, gone: readonly Seen[]): Promise<void> {
   for (let at = 0; at < gone.length; at += BULK) {
     await db.execute(sql`
-      UPDATE devices d SET status = 'offline', last_seen = GREATEST(d.last_seen, r.last_seen), updated_at = now()
-      FROM ${seenRows(gone.slice(at, at + BULK))} WHERE d.serial_no = r.serial_no AND d.status <> 'offline'`);
+      WITH gone AS (
+        UPDATE devices d SET status = 'offline', last_seen = GREATEST(d.last_seen, r.last_seen), updated_at = now()
+        FROM ${seenRows(gone.slice(at, at + BULK))} WHERE d.serial_no = r.serial_no AND d.status <> 'offline'
+        RETURNING d.id)
+      ${noteConnection('offline', sql`gone`, sql`now()`)}`);
   }
 }
 

@@ -130,6 +130,11 @@ export const CampaignActions = ({ id, status, metrics, approval }: ActionsData) 
       ) : null}
       {runs || status === 'completed' ? <Retry to={to} metrics={metrics} /> : null}
       {runs ? <Skip to={to} /> : null}
+      {open && !runs ? (
+        <a class="button" href={`${to}/rehearsal`}>
+          Rehearse
+        </a>
+      ) : null}
       {open ? (
         <a class="button" href={`${to}/edit`}>
           Change

@@ -44,6 +44,10 @@ function describe({ kind, detail }: DeviceEvent): { title: string; more: string;
             tone: 'bad',
           }
         : { title: `Command ${text(detail.command)} sent`, more: '', tone: 'wait' };
+    case 'online':
+      return { title: 'Online again', more: '', tone: 'good' };
+    case 'offline':
+      return { title: 'Offline', more: 'not heard from any more', tone: 'wait' };
     case 'certificate':
       return {
         title: 'Certificate issued',

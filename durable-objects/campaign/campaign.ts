@@ -6,6 +6,7 @@
 import { DurableObject } from 'cloudflare:workers';
 import type { DeviceUpdate } from '../../protocol/api.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
+import type { Rehearsal } from '../../protocol/rehearsal.ts';
 import { findCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { findFirmware, listSteps, withdrawnReason } from '../../store/firmware.ts';
@@ -26,6 +27,7 @@ import { offerCommands } from './offers.ts';
 import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice } from './operator.ts';
 import { Pace } from './pace.ts';
 import { isForNobody, prepareStep, unprepared } from './prepare.ts';
+import { type RehearsalInput, rehearse } from './rehearsal/rehearse.ts';
 import { type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
 import { sameReach } from './stages.ts';
 import { takeBack } from './take-back.ts';
@@ -210,6 +212,12 @@ export class Campaign extends DurableObject<Env> {
     }
     const [made] = current === undefined ? [] : await offerCommands(this.env, definition, [current]);
     return made?.command ?? null;
+  }
+
+  /** Plays it without starting it; only before it has begun. */
+  async rehearse(input: RehearsalInput): Promise<Rehearsal> {
+    if (this.#book !== undefined) throw new RangeError('a campaign that has begun cannot be rehearsed');
+    return rehearse(this.ctx.storage, this.#members, input, Date.now());
   }
 
   /** How it stands; `null` where it has not started. */

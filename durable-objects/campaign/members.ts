@@ -116,6 +116,11 @@ export class Members {
       .toArray();
   }
 
+  /** When the clock must look at one of them next. */
+  nextWake(): number | null {
+    return this.#sql.exec<{ at: number | null }>('SELECT min(wake_at) AS at FROM open').one().at;
+  }
+
   /** How many are under way behind each gateway. */
   byGateway(): Map<string, number> {
     const rows = this.#sql.exec<{ gateway: string; n: number }>(

@@ -2,6 +2,7 @@
 import { DEVICE_ZONE } from '../../protocol/api.ts';
 import { commandTopic } from '../../protocol/topics.ts';
 import type { Env } from '../env.ts';
+import type { Refused } from '../fleet-shard/watches.ts';
 import type { Book } from './book.ts';
 import { claim } from './fleet.ts';
 import { isDue, type Member, offer, postpone, skip } from './member.ts';
@@ -16,6 +17,12 @@ const BATCH = 1000;
 /** A device that is busy with something else is tried again after this. */
 const BUSY_MS = 10_000;
 
+/** Members that may begin now, and the last member of the order that need not be looked at again. */
+export interface Choice {
+  chosen: Member[];
+  cursor: Cursor;
+}
+
 /**
  * Offers the update to as many members as may have it now. They are marked first: a crash before the commands are
  * queued leaves offers nobody got, which run out and are made again. `due` are members the clock has woken.
@@ -27,16 +34,21 @@ export async function offerNext(
   due: readonly Member[],
   now: number,
 ): Promise<void> {
+  const { chosen, cursor } = chooseNext(book, pace, due, now);
+  book.keep();
+  await offerTo(env, book, chosen, now, cursor);
+}
+
+/** As many members as may begin now, within everything the policy limits. */
+export function chooseNext(book: Book, pace: Pace, due: readonly Member[], now: number): Choice {
   const { state, members, definition } = book;
   const { policy } = definition;
   const room = Math.min(BATCH, policy.max_concurrent - book.inFlight);
-  if (room <= 0 || isShut(book, now)) return;
+  if (room <= 0 || isShut(book, now)) return { chosen: [], cursor: state.cursor };
   const again = due.filter((member) => member.stage <= state.stage && isDue(member, now));
   const candidates = [...again, ...book.untouched(room)].slice(0, room);
   const most = pace.take(now, rateNow(policy, book.completed), candidates.length);
-  const { chosen, cursor } = members.batch([], () => choose(book, candidates, most, now));
-  book.keep();
-  await offerTo(env, book, chosen, now, cursor);
+  return members.batch([], () => choose(book, candidates, most, now));
 }
 
 /**
@@ -63,6 +75,18 @@ export async function offerTo(
   );
   // Meanwhile an operator may have paused, or a device reported.
   if (state.status !== 'active') return [];
+  const offered = grant(book, { chosen, cursor: cursor ?? state.cursor }, refused, now);
+  await enqueue(env, book, offered);
+  return offered;
+}
+
+/** Marks the chosen members as offered the update, but for those another campaign has. Answers the former. */
+export function grant(
+  book: Book,
+  { chosen, cursor }: { chosen: readonly Member[]; cursor: Cursor },
+  refused: Readonly<Record<string, Refused>>,
+  now: number,
+): Member[] {
   const offered = book
     .decide(
       chosen,
@@ -77,9 +101,8 @@ export async function offerTo(
       now,
     )
     .filter(({ state, serial_no }) => state === 'offered' && refused[serial_no] === undefined);
-  state.cursor = cursor ?? state.cursor;
+  book.state.cursor = cursor;
   book.keep();
-  await enqueue(env, book, offered);
   return offered;
 }
 
@@ -100,12 +123,7 @@ async function enqueue(env: Env, { definition }: Book, offered: readonly Member[
  * The first `most` candidates that may begin; those before them that may not wait until they may. And the last member
  * of the order that was looked at.
  */
-function choose(
-  book: Book,
-  candidates: readonly Member[],
-  most: number,
-  now: number,
-): { chosen: Member[]; cursor: Cursor } {
+function choose(book: Book, candidates: readonly Member[], most: number, now: number): Choice {
   const { max_per_gateway } = book.definition.policy;
   const behind = max_per_gateway == null ? undefined : book.members.byGateway();
   const chosen: Member[] = [];

@@ -122,7 +122,7 @@ async function deal(env: Env, book: Book, found: Found, preparing: Dealing): Pro
 }
 
 /** A bucket's devices with their stages, those beyond the sample left out; and how far the dealing is then. */
-function dealOut(
+export function dealOut(
   stages: readonly Stage[],
   { keep, ends, ...before }: Dealing,
   devices: readonly FoundDevice[],

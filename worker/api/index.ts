@@ -1,6 +1,7 @@
 /** `/api/v1`: everything programs use, and the document that describes it. */
 import { tufAdministration } from '../tuf/routes.ts';
 import { auth } from './auth.ts';
+import { campaignRehearsal } from './campaign-rehearsal.ts';
 import { campaignReports } from './campaign-reports.ts';
 import { campaigns } from './campaigns.ts';
 import { deviceFacing } from './device-facing.ts';
@@ -26,6 +27,8 @@ for (const part of [
   firmwareUploads,
   firmware,
   firmwareDocuments,
+  // Before the actions, which take any other word.
+  campaignRehearsal,
   campaigns,
   campaignReports,
   stats,

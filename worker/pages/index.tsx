@@ -4,6 +4,7 @@ import { errorPage } from '../../views/layout.tsx';
 import type { AppEnv } from '../context.ts';
 import { ProblemError, problemOf } from '../problem.ts';
 import { campaignForms } from './campaign-forms.tsx';
+import { campaignRehearsal } from './campaign-rehearsal.tsx';
 import { campaignReports } from './campaign-reports.tsx';
 import { campaigns } from './campaigns.tsx';
 import { devices } from './devices.tsx';
@@ -42,6 +43,7 @@ for (const part of [
   firmware,
   campaignForms,
   campaigns,
+  campaignRehearsal,
   campaignReports,
   settings,
 ])
