@@ -321,6 +321,8 @@ describe('the dashboard in a real browser', () => {
     const page = await signedIn(options);
     const { items } = (await sky.api('GET', '/campaigns')).body as { items: { id: string; name: string }[] };
     const failed = items.find(({ name }) => name === 'Fails');
+    const [firmware] = ((await sky.api('GET', '/firmware')).body as { items: { id: string }[] }).items;
+    const draft = await sky.api('POST', '/campaigns', { name: 'Rehearsed', firmware_id: firmware?.id });
     for (const path of [
       '/',
       '/devices',
@@ -334,6 +336,8 @@ describe('the dashboard in a real browser', () => {
       '/campaigns',
       '/campaigns/new',
       `/campaigns/${items[0]?.id}`,
+      `/campaigns/${draft.body.id}`,
+      `/campaigns/${draft.body.id}/rehearsal?failure_rate=30`,
       `/campaigns/${failed?.id}`,
       `/campaigns/${failed?.id}/devices`,
       `/campaigns/${failed?.id}/devices/FAILS-0`,

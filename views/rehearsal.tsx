@@ -26,11 +26,12 @@ const Verdict = ({ ends, stops, expected_duration_s }: Rehearsal) => {
   return (
     <div class="notice" data-tone={good ? 'good' : 'bad'}>
       <p>
-        Played {runs} times: {said.join(', ')}. Expected to take <b>{duration(expected_duration_s)}</b>.
+        Played {runs} times: {said.join(', ')}. {good ? 'Expected to take' : 'The run in the middle took'}{' '}
+        <b>{duration(expected_duration_s)}</b>.
       </p>
-      {stops.map(({ stage, reason, runs: n }) => (
+      {stops.map(({ reason, runs: n }) => (
         <p>
-          In {plural(n, 'run')} it stopped at stage {stage}: {reason}.
+          In {plural(n, 'run')}: {reason}.
         </p>
       ))}
     </div>
