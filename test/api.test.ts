@@ -208,10 +208,19 @@ describe('the API', () => {
 
     const lie = { ...begin, version: 'v3.0.0', checksum: `sha256:${'1'.repeat(64)}`, size_bytes: 10 };
     const { body: other } = await sky.api('POST', '/firmware/uploads', lie);
-    await put(other.id, 1, bytes.slice(0, 10));
+    expect((await put(other.id, 1, bytes.slice(0, 10))).status).toBe(204);
     const refused = await sky.api('POST', `/firmware/uploads/${other.id}/complete`);
     expect([refused.status, refused.body.title]).toEqual([422, 'Checksum mismatch']);
     expect((await sky.api('GET', '/firmware?version=v3.0.0')).body.items).toEqual([]);
+
+    const small = bytes.slice(0, 10);
+    const right = { ...begin, version: 'v3.0.1', checksum: checksumOf(small), size_bytes: 10 };
+    const { body: third } = await sky.api('POST', '/firmware/uploads', right);
+    // Wrong bytes, then the right ones, twice at once: the last ones count.
+    await put(third.id, 1, bytes.slice(20, 30));
+    await Promise.all([put(third.id, 1, small), put(third.id, 1, small)]);
+    const made = await sky.api('POST', `/firmware/uploads/${third.id}/complete`);
+    expect([made.status, made.body.checksum, made.body.size_bytes]).toEqual([201, right.checksum, 10]);
   });
 
   it('lets no unsigned or wrongly signed firmware into a campaign', async () => {

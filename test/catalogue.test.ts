@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Client } from 'pg';
@@ -20,6 +20,9 @@ const becomes = (id: string, wanted: string) =>
     const { body } = await sky.api('GET', `/campaigns/${id}`);
     return body.status === wanted && body;
   });
+
+const checksumOf = (bytes: Uint8Array): string =>
+  `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
 async function uploadForm(fields: Record<string, string>, bytes: Uint8Array<ArrayBuffer>) {
   const form = new FormData();
@@ -182,15 +185,24 @@ describe('the catalogue', () => {
   });
 
   it('clears uploads nobody goes on with, and leaves the others', async () => {
-    const begin = { model: 'TX-5', version: 'v30', checksum: `sha256:${'2'.repeat(64)}`, size_bytes: 10 };
+    const bytes = randomBytes(10);
+    const begin = { model: 'TX-5', version: 'v30', checksum: checksumOf(bytes), size_bytes: 10 };
+    const lie = { ...begin, version: 'v31', checksum: `sha256:${'2'.repeat(64)}` };
     const { body: old } = await sky.api('POST', '/firmware/uploads', begin);
-    const { body: young } = await sky.api('POST', '/firmware/uploads', { ...begin, version: 'v31' });
+    const { body: young } = await sky.api('POST', '/firmware/uploads', lie);
+    const part = await fetch(`${sky.facts.url}/api/v1/firmware/uploads/${old.id}/parts/1`, {
+      method: 'PUT',
+      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+      body: bytes,
+    });
+    expect(part.status).toBe(204);
     await query("UPDATE firmware_uploads SET updated_at = now() - interval '4 days' WHERE id = $1", old.id);
     await sky.api('POST', '/upkeep');
     expect((await sky.api('POST', `/firmware/uploads/${old.id}/complete`)).status).toBe(404);
     expect((await sky.api('POST', `/firmware/uploads/${young.id}/complete`)).status).toBe(409);
+    // Nothing is left of its bytes either.
     const { body: again } = await sky.api('POST', '/firmware/uploads', begin);
-    expect(again.id).not.toBe(old.id);
+    expect([again.id === old.id, again.parts, again.firmware]).toEqual([false, [], null]);
   });
 
   it('takes a form of many parts without holding it, and keeps nothing of one that is too large', async () => {
