@@ -24,13 +24,15 @@ export async function beginUpload(
 ): Promise<{ upload: UploadRow; parts: number[] } | { firmware: Firmware }> {
   await checkSize(c, begin.size_bytes);
   const sha256 = begin.checksum.slice('sha256:'.length);
-  const there = await findSame(c, begin, sha256);
+  const [there, stored, unfinished] = await Promise.all([
+    findSame(c, begin, sha256),
+    c.env.FIRMWARE.head(objectKey(sha256)),
+    findUnfinishedUpload(c.var.db, begin, c.var.principal.actor),
+  ]);
   if (there !== undefined) return { firmware: firmwareOf(there) };
-  const stored = await c.env.FIRMWARE.head(objectKey(sha256));
   if (stored !== null && stored.size === begin.size_bytes) {
     return { firmware: firmwareOf(await addStored(c, begin, { sha256, size_bytes: stored.size })) };
   }
-  const unfinished = await findUnfinishedUpload(c.var.db, begin, c.var.principal.actor);
   if (unfinished !== undefined) {
     const { parts = [] } = (await findUpload(c.var.db, unfinished.id)) ?? {};
     return { upload: unfinished, parts: parts.map((part) => part.part_no) };
@@ -130,6 +132,6 @@ async function theUpload(c: AppContext, id: string) {
 }
 
 async function discard(c: AppContext, upload: UploadRow): Promise<void> {
-  await c.env.FIRMWARE.delete(upload.objectKey);
+  if (partCount(upload.sizeBytes) > 1) await c.env.FIRMWARE.delete(upload.objectKey);
   await deleteUpload(c.var.db, upload.id);
 }
