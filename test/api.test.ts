@@ -158,6 +158,20 @@ describe('the API', () => {
     );
   });
 
+  it('takes a call without a body for what it is, whatever type it names', async () => {
+    const json = { 'Content-Type': 'application/json' };
+    const path = '/campaigns/00000000-0000-4000-8000-000000000000/start';
+    for (const body of [undefined, '']) {
+      const answer = await fetch(`${sky.facts.url}/api/v1${path}`, {
+        method: 'POST',
+        headers: { Authorization: `Bearer ${sky.facts.api_key}`, ...json },
+        ...(body === undefined ? {} : { body }),
+      });
+      expect(answer.status).toBe(404);
+    }
+    expect((await sky.api('POST', '/campaigns', undefined, json)).status).toBe(422);
+  });
+
   it('finds a device by its UUID and by its serial number', async () => {
     const { body } = await sky.api('POST', '/devices/register', { serial_no: 'BOTH', model: 'M' });
     expect((await sky.api('GET', `/devices/${body.id}`)).body).toEqual(
