@@ -36,7 +36,7 @@ export function parseStages(
 ) {
   const percentages = text.split(',').map((part) => Number(part.trim().replace(/%$/, '')));
   if (percentages.some((p) => !(p > 0 && p <= 100)))
-    throw new WrongUsage('--stages takes percentages, such as 10,50,100');
+    throw new WrongUsage('stages are percentages, such as 10,50,100');
   return percentages.map((percentage) => ({
     name: `${percentage} %`,
     percentage,
@@ -64,6 +64,29 @@ export interface CreateOptions {
   start?: boolean;
 }
 
+/**
+ * What a step of CI that is run again began before: a campaign of this name with this firmware that nobody has ended.
+ * Started where that is wanted and was not done.
+ */
+export async function findBegun(
+  api: ApiClient,
+  name: string,
+  firmwareId: string,
+  start: boolean,
+): Promise<Campaign | undefined> {
+  const all = await api.list('/campaigns', campaign);
+  const begun = all.find(
+    (row) =>
+      row.name === name &&
+      row.firmware_id === firmwareId &&
+      row.status !== 'cancelled' &&
+      row.status !== 'rolled_back',
+  );
+  return begun?.status === 'draft' && start
+    ? await api.post(`/campaigns/${begun.id}/start`, campaign)
+    : begun;
+}
+
 /** Makes a campaign, and starts it where that is wanted. */
 export async function createCampaign(api: ApiClient, name: string, o: CreateOptions): Promise<Campaign> {
   const { id: firmware_id } = await findFirmware(api, o.firmware);
@@ -74,7 +97,7 @@ export async function createCampaign(api: ApiClient, name: string, o: CreateOpti
     tags: o.tags,
     serial_nos: o.serials,
   };
-  const made = await api.post('/campaigns', campaign, {
+  const made = await api.create('/campaigns', campaign, {
     name,
     firmware_id,
     target,

@@ -1,5 +1,5 @@
 /** `skylark firmware …` */
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
 import { FIRMWARE_KINDS, type Firmware, firmware } from '../protocol/api.ts';
 import { firmwareTitle } from '../protocol/target-path.ts';
@@ -8,7 +8,7 @@ import { findFirmware } from './campaign.ts';
 import { api, neededKey, print, program, releaseKey } from './command-line.ts';
 import { attach, checksumOf, publish, upload } from './firmware.ts';
 import { bytes, say, table } from './output.ts';
-import { readText } from './text-file.ts';
+import { mustHaveBytes, readText } from './text-file.ts';
 
 const line = (row: Firmware): string => `${firmwareTitle(row)}  ${row.state}  ${row.id}`;
 
@@ -23,12 +23,6 @@ firmwares
     writeFileSync(`${file}.sig`, `${JSON.stringify({ keyid, sig, checksum })}\n`);
     print({ file: `${file}.sig`, keyid, sig, checksum }, () => `${file}.sig`);
   });
-function mustHaveBytes(file: string): void {
-  const found = statSync(file, { throwIfNoEntry: false });
-  if (found?.isFile() !== true) throw new WrongUsage(`there is no file ${file}`);
-  if (found.size === 0) throw new WrongUsage(`${file} is empty`);
-}
-
 interface UploadFlags {
   version: string;
   model: string;
