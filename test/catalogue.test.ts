@@ -184,6 +184,18 @@ describe('the catalogue', () => {
     expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).toBeNull();
   });
 
+  it('never publishes a version twice, though its firmware was withdrawn or deleted', async () => {
+    const gone = async (version: string, withdraw: boolean) => {
+      const { id } = await publishFirmware(sky, version, { model: 'TX-6' });
+      if (withdraw) await sky.api('POST', `/firmware/${id}/withdraw`, { reason: 'a test' });
+      expect((await sky.api('DELETE', `/firmware/${id}`)).status).toBe(204);
+    };
+    await gone('v1', false);
+    await gone('v2', true);
+    await expect(publishFirmware(sky, 'v1', { model: 'TX-6' })).rejects.toThrow(/released with other bytes/);
+    await expect(publishFirmware(sky, 'v2', { model: 'TX-6' })).rejects.toThrow(/withdrawn for good/);
+  });
+
   it('clears uploads nobody goes on with, and leaves the others', async () => {
     const bytes = randomBytes(10);
     const begin = { model: 'TX-5', version: 'v30', checksum: checksumOf(bytes), size_bytes: 10 };
