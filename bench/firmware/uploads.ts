@@ -9,7 +9,10 @@ import { startSkylark } from '../../test/skylark.ts';
 import { type Bench, compare, perSecond } from '../compare.ts';
 import { MIB } from './published.ts';
 
-/** The raw side is a `PUT` through the same workerd into the same R2: nobody's sums, parts or catalogue. */
+/**
+ * The raw side is a `PUT` through the same workerd into the same R2: nobody's sums, parts or catalogue. From two parts
+ * on ours writes all bytes twice: R2 has no rename, and only what was verified may lie under its hash.
+ */
 export const uploadsBench: Bench = async () => {
   const sky = await startSkylark({ workerEntry: 'bench/firmware/worker.ts' });
   const directory = mkdtempSync(join(tmpdir(), 'skylark-bench-'));
