@@ -5,12 +5,16 @@
 import { writeFileSync } from 'node:fs';
 import { scaleBench } from './campaigns/scale.ts';
 import type { Bench, Result } from './compare.ts';
-import { downloadsBench } from './downloads.ts';
+import { downloadsBench } from './firmware/downloads.ts';
+import { memoryBench } from './firmware/memory.ts';
+import { uploadsBench } from './firmware/uploads.ts';
 import { ingestBench } from './ingest.ts';
 
 const benches: Record<string, Bench> = {
   ingest: ingestBench,
-  downloads: downloadsBench,
+  'firmware-downloads': downloadsBench,
+  'firmware-uploads': uploadsBench,
+  'firmware-memory': memoryBench,
   'campaign-scale': scaleBench,
 };
 

@@ -39,7 +39,7 @@ export function parseStages(
 ) {
   const percentages = text.split(',').map((part) => Number(part.trim().replace(/%$/, '')));
   if (percentages.some((p) => !(p > 0 && p <= 100)))
-    throw new WrongUsage('--stages takes percentages, such as 10,50,100');
+    throw new WrongUsage('stages are percentages, such as 10,50,100');
   return percentages.map((percentage) => ({
     name: `${percentage} %`,
     percentage,
@@ -71,6 +71,29 @@ export interface CreateOptions extends TargetOptions, PolicyOptions, GateOptions
   start?: boolean;
 }
 
+/**
+ * What a step of CI that is run again began before: a campaign of this name with this firmware that nobody has ended.
+ * Started where that is wanted and was not done.
+ */
+export async function findBegun(
+  api: ApiClient,
+  name: string,
+  firmwareId: string,
+  start: boolean,
+): Promise<Campaign | undefined> {
+  const all = await api.list('/campaigns', campaign);
+  const begun = all.find(
+    (row) =>
+      row.name === name &&
+      row.firmware_id === firmwareId &&
+      row.status !== 'cancelled' &&
+      row.status !== 'rolled_back',
+  );
+  return begun?.status === 'draft' && start
+    ? await api.post(`/campaigns/${begun.id}/start`, campaign)
+    : begun;
+}
+
 const stagesOf = (o: Pick<CreateOptions, 'stages' | 'successThreshold' | 'minDuration'>) => {
   if (o.stages !== undefined) return parseStages(o.stages, o.successThreshold, o.minDuration);
   if (o.successThreshold === undefined && o.minDuration === undefined) return undefined;
@@ -87,7 +110,7 @@ export async function createCampaign(api: ApiClient, name: string, o: CreateOpti
     ...policyOf(o),
   };
   const { id: firmware_id } = await findFirmware(api, o.firmware);
-  const made = await api.post('/campaigns', campaign, { ...said, firmware_id });
+  const made = await api.create('/campaigns', campaign, { ...said, firmware_id });
   return o.start === true ? await api.post(`/campaigns/${made.id}/start`, campaign) : made;
 }
 

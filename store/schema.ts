@@ -216,6 +216,7 @@ export const firmwareUploads = pgTable('firmware_uploads', {
   sha256: text('sha256').notNull(),
   sizeBytes: bigint('size_bytes', { mode: 'number' }).notNull(),
   objectKey: text('object_key').notNull(),
+  /** Empty where there is a single part: it goes to its place at once. */
   multipartId: text('multipart_id').notNull(),
   createdBy: text('created_by').notNull(),
   createdAt: moment('created_at').notNull().defaultNow(),

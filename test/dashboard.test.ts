@@ -294,6 +294,29 @@ describe('the dashboard in a real browser', () => {
     await page.getByText('Sign it to publish it').waitFor();
   });
 
+  it('says that a file is too large, before it is sent and after', async () => {
+    const limited = async (max_firmware_bytes: number) => {
+      const { version } = (await sky.api('GET', '/settings')).body;
+      await sky.api('PUT', '/settings', { version, settings: { max_firmware_bytes } });
+    };
+    const page = await signedIn();
+    await page.goto('/firmware/new');
+    const unlimited = Number(await page.getByLabel('File').getAttribute('data-max-bytes'));
+    const buffer = Buffer.alloc(2_000_000);
+    const file = { name: 'a.bin', mimeType: 'application/octet-stream', buffer };
+    await page.getByLabel('File').setInputFiles(file);
+    await page.getByLabel('Model').fill('TX-7');
+    await page.getByLabel('Version', { exact: true }).fill('v0.3.0');
+    // Allowed when the page was made.
+    await limited(1_000_000);
+    await page.getByRole('button', { name: 'Upload' }).click();
+    await page.getByText('At most 1000000 bytes are allowed here.').waitFor();
+    await page.getByLabel('File').setInputFiles(file);
+    const said = await page.getByLabel('File').evaluate((input) => Reflect.get(input, 'validationMessage'));
+    expect(said).toMatch(/too large/);
+    await limited(unlimited);
+  });
+
   it('shows what a hostile device calls itself as text', async () => {
     const name = '<img src=x onerror=alert(1) hx-get=/sign-out hx-trigger=load>';
     await sky.api('PUT', '/devices/VD-0001', { group: name, tags: [name] });

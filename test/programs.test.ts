@@ -52,6 +52,7 @@ describe('the programs, as CI and a device maker run them', () => {
       [['nonsense'], /unknown command/],
       [['firmware', 'upload', 'fw.bin', '--model', 'M'], /--version/],
       [['firmware', 'upload', 'no-such-file', '--model', 'M', '--version', 'v1'], /no file/],
+      [['firmware', 'upload', '.', '--model', 'M', '--version', 'v1'], /no file/],
       [['campaign', 'create', 'x', '--firmware', 'M/v1', '--success-threshold', 'lots'], /percentage/],
     ] as const) {
       const { code, err } = await cli([...args]);
@@ -223,15 +224,25 @@ describe('the programs, as CI and a device maker run them', () => {
       GITHUB_OUTPUT: file('outputs'),
     };
     expect(await run(ACTION, [], inputs)).toMatchObject({ code: 0 });
-    const { INPUT_CAMPAIGN: _, ...again } = inputs;
-    expect(await run(ACTION, [], again)).toMatchObject({ code: 0 });
+    expect(await run(ACTION, [], inputs)).toMatchObject({ code: 0 });
     const outputs = readFileSync(file('outputs'), 'utf8').trim().split('\n');
     expect(outputs.filter((line) => line === 'state=published')).toHaveLength(2);
-    const id = outputs.find((line) => line.startsWith('campaign-id='))?.split('=')[1];
+    const ids = outputs.filter((line) => line.startsWith('campaign-id=')).map((line) => line.split('=')[1]);
+    const [id] = ids;
+    expect(ids).toEqual([id, id]);
     expect((await sky.api('GET', `/campaigns/${id}`)).body).toMatchObject({
       name: 'From CI',
       status: 'draft',
     });
+    for (const [name, value, words] of [
+      ['FILE', 'no-such-file', /no file/],
+      ['STAGES', 'some', /stages are percentages/],
+      ['START', 'maybe', /true or false/],
+    ] as const) {
+      const wrong = await run(ACTION, [], { ...inputs, INPUT_VERSION: 'v9.9.9', [`INPUT_${name}`]: value });
+      expect([wrong.code, wrong.out]).toEqual([1, expect.stringMatching(words)]);
+    }
+    expect((await sky.api('GET', '/firmware?version=v9.9.9')).body.items).toEqual([]);
     const bad = await run(ACTION, [], { ...inputs, 'INPUT_API-KEY': 'wrong' });
     expect([bad.code, bad.out]).toEqual([1, expect.stringMatching(/^::error::/)]);
   });

@@ -4,7 +4,7 @@
  */
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { objectKey } from '../../store/firmware.ts';
-import { listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
+import { isWanted, listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
 import { deleteUpload, listAbandonedUploads } from '../../store/firmware-uploads.ts';
 import { dropEventMonths, makeEventMonths } from '../../store/history.ts';
 import { archiveEnded } from '../campaign/archive.ts';
@@ -87,6 +87,8 @@ async function clearUploads(env: Env, db: Database, now: number): Promise<void> 
       .catch(() => undefined);
     await bucket.delete(upload.objectKey);
     await deleteUpload(db, upload.id);
+    // What was kept under its hash, and then never entered into the catalogue.
+    if (!(await isWanted(db, upload.sha256))) await bucket.delete(objectKey(upload.sha256));
   }
   const { objects } = await bucket.list({ prefix: 'uploads/' });
   const old = objects.filter((object) => object.uploaded.getTime() < begunBefore.getTime());

@@ -18,6 +18,16 @@ import { streams } from './streams.ts';
 import { system } from './system.ts';
 
 export const api = router();
+api.use(async (c, next) => {
+  // Many clients name the type of nothing; a body that may be left out is then left out.
+  const empty = c.req.raw.body === null || c.req.header('Content-Length') === '0';
+  if (empty && c.req.header('Content-Type') !== undefined) {
+    const headers = new Headers(c.req.raw.headers);
+    headers.delete('Content-Type');
+    c.req.raw = new Request(c.req.raw, { headers });
+  }
+  await next();
+});
 api.use(idempotent);
 for (const part of [
   auth,
