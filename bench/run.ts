@@ -3,12 +3,14 @@
  * interleaved pairs. Printed as they come, and written to `bench/results.json` when all have run.
  */
 import { writeFileSync } from 'node:fs';
+import { bridgeBench } from './bridge/throughput.ts';
 import type { Bench, Result } from './compare.ts';
 import { downloadsBench } from './downloads.ts';
 import { ingestBench } from './ingest.ts';
 
 const benches: Record<string, Bench> = {
   ingest: ingestBench,
+  bridge: bridgeBench,
   downloads: downloadsBench,
 };
 
