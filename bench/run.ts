@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { bridgeBench } from './bridge/throughput.ts';
+import { scaleBench } from './campaigns/scale.ts';
 import type { Bench, Result } from './compare.ts';
 import { downloadsBench } from './downloads.ts';
 import { ingestBench } from './ingest.ts';
@@ -12,6 +13,7 @@ const benches: Record<string, Bench> = {
   ingest: ingestBench,
   bridge: bridgeBench,
   downloads: downloadsBench,
+  'campaign-scale': scaleBench,
 };
 
 const wanted = process.argv.slice(2);

@@ -22,19 +22,26 @@ export interface TargetDevice {
 
 const PAGE = 5_000;
 
+/** A page of a target's devices, and the last serial number that was looked at for it. */
+export interface TargetPage {
+  devices: TargetDevice[];
+  last: string | undefined;
+}
+
 /**
- * The devices of the firmware's model that match the target, in pages in the order of their serial numbers.
- * Version ranges are judged here and not in SQL: the order of versions is `protocol/version.ts`.
+ * The devices of the firmware's model that match the target, in pages in the order of their serial numbers, behind
+ * `start`. Version ranges are judged here and not in SQL: the order of versions is `protocol/version.ts`.
  */
 export async function* targetDevices(
   db: Database,
   firmwareModel: string,
   target: CampaignTarget,
-): AsyncGenerator<TargetDevice[]> {
+  start?: string,
+): AsyncGenerator<TargetPage> {
   if (target.model !== undefined && target.model !== firmwareModel) return;
   const inGroups = await groupsCondition(db, target.groups ?? []);
   const range = target.fw_version === undefined ? undefined : parseVersionRange(target.fw_version);
-  for (let after: string | undefined, more = true; more; ) {
+  for (let after = start, more = true; more; ) {
     const rows: TargetDevice[] = await db
       .select({
         id: devices.id,
@@ -51,7 +58,7 @@ export async function* targetDevices(
       .from(devices)
       .where(
         and(
-          ...matching(firmwareModel, target),
+          ...conditions(firmwareModel, target),
           inGroups,
           after === undefined ? undefined : gt(devices.serialNo, after),
         ),
@@ -59,10 +66,12 @@ export async function* targetDevices(
       .orderBy(asc(devices.serialNo))
       .limit(PAGE);
     more = rows.length === PAGE;
-    after = rows.at(-1)?.serial_no;
-    yield range === undefined
-      ? rows
-      : rows.filter((d) => d.current_firmware !== null && inRange(d.current_firmware, range));
+    after = rows.at(-1)?.serial_no ?? after;
+    const matching =
+      range === undefined
+        ? rows
+        : rows.filter((d) => d.current_firmware !== null && inRange(d.current_firmware, range));
+    yield { devices: matching, last: after };
   }
 }
 
@@ -75,15 +84,15 @@ export async function previewTarget(
   let count = 0;
   const sample: TargetDevice[] = [];
   for await (const page of targetDevices(db, firmwareModel, target)) {
-    count += page.length;
-    sample.push(...page.slice(0, 5 - sample.length));
+    count += page.devices.length;
+    sample.push(...page.devices.slice(0, 5 - sample.length));
   }
   const { percentage } = target;
   if (percentage !== undefined) count = Math.max(Math.min(count, 1), Math.round((count * percentage) / 100));
   return { count, sample };
 }
 
-function matching(model: string, target: CampaignTarget): (SQL | undefined)[] {
+function conditions(model: string, target: CampaignTarget): (SQL | undefined)[] {
   const { tags = [], serial_nos: serialNos = [] } = target;
   return [
     eq(devices.model, model),

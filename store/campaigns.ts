@@ -90,12 +90,18 @@ export async function findCampaign(
   return found;
 }
 
-/** Stores a new draft. */
-export async function addCampaign(db: Database, create: CreateCampaign, actor: string): Promise<CampaignRow> {
+/** Stores a new draft; with the `id` of one that is there already, answers that one. */
+export async function addCampaign(
+  db: Database,
+  create: CreateCampaign,
+  actor: string,
+  id?: string,
+): Promise<CampaignRow> {
   const { name, firmware_id: firmwareId, target, ...policy } = create;
   const [row] = await db
     .insert(campaigns)
-    .values({ name, firmwareId, target, policy, createdBy: actor })
+    .values({ ...(id === undefined ? {} : { id }), name, firmwareId, target, policy, createdBy: actor })
+    .onConflictDoUpdate({ target: campaigns.id, set: { name } })
     .returning();
   if (row === undefined) throw new Error('the campaign was not stored');
   return row;

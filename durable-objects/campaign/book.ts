@@ -1,12 +1,16 @@
 /** A campaign's state and its members, which always change together: the counters equal the rows. */
 import type { FailureClass, UpdateState } from '../../protocol/api.ts';
 import type { CampaignState, Definition } from './definition.ts';
+import type { FoundDevice } from './found.ts';
 import { type Change, isFinal, type Member, skip, wakeAt } from './member.ts';
-import type { Members } from './members.ts';
+import type { Cursor } from './member-rows.ts';
+import { END, type Members, placeOf, START } from './members.ts';
 import { inFlight, total } from './stages.ts';
 
-/** Members changed in one go. */
-const BATCH = 1000;
+/** Members skipped in one go. */
+const SWEEP = 20_000;
+/** How many of the latest changed members are remembered. */
+const RECENT = 100;
 
 export class Book {
   readonly state: CampaignState;
@@ -15,7 +19,11 @@ export class Book {
   readonly progress = new Map<string, number>();
   /** Counts the changes of members. */
   changes = 0;
+  /** The last untouched member of a stage, once it is known: the rows behind it need not be looked through again. */
+  horizon: { stage: number; cursor: Cursor } | undefined;
   readonly #storage: DurableObjectStorage;
+  /** Whether anything is kept: a campaign that was refused its beginning leaves no trace. */
+  #begun = false;
 
   constructor(storage: DurableObjectStorage, members: Members, state: CampaignState) {
     this.#storage = storage;
@@ -27,9 +35,17 @@ export class Book {
   static open(storage: DurableObjectStorage, members: Members): Book | undefined {
     const definition = storage.kv.get<Definition>('definition');
     const state = storage.kv.get<Omit<CampaignState, 'definition'>>('state');
-    return definition === undefined || state === undefined
-      ? undefined
-      : new Book(storage, members, { ...state, definition });
+    if (definition === undefined || state === undefined) return undefined;
+    const book = new Book(storage, members, { ...state, definition });
+    book.#begun = true;
+    return book;
+  }
+
+  /** From here on all is kept. */
+  begin(): void {
+    this.#begun = true;
+    this.keepDefinition();
+    this.keep();
   }
 
   get definition(): Definition {
@@ -52,6 +68,7 @@ export class Book {
 
   /** Writes the state; the members' rows are written as they change. */
   keep(): void {
+    if (!this.#begun) return;
     const { definition: _, ...state } = this.state;
     this.#storage.kv.put('state', state);
   }
@@ -68,6 +85,47 @@ export class Book {
     this.keep();
   }
 
+  /** Takes in members, each in its stage; those that are there already stay as they are. */
+  join(members: readonly (FoundDevice & { stage: number })[], now: number): void {
+    const added = new Set(this.members.add(members, now));
+    for (const { serial_no, stage, error } of members) {
+      const counts = this.state.counts[stage];
+      if (counts === undefined || !added.has(serial_no)) continue;
+      counts[error === null ? 'pending' : 'skipped'] += 1;
+      if (this.state.recent.length < RECENT) this.state.recent.push(serial_no);
+    }
+    this.changes += added.size;
+  }
+
+  /**
+   * Decides about many members in one go, each as the decision before has left it: one row read and written for each
+   * device, whatever it has said.
+   */
+  decide<Item extends { serial_no: string }>(
+    items: readonly Item[],
+    decision: (member: Member, item: Item) => Change,
+    now: number,
+  ): Member[] {
+    const serials = [...new Set(items.map(({ serial_no }) => serial_no))];
+    return this.members.batch(serials, () =>
+      items.flatMap((item) => {
+        const member = this.members.get(item.serial_no);
+        return member === undefined ? [] : [this.move(member, decision(member, item), now)];
+      }),
+    );
+  }
+
+  /** Untouched members of the stages that are open, behind the cursor, in their order. */
+  untouched(limit: number): Member[] {
+    const { stage, cursor } = this.state;
+    const until = this.horizon?.stage === stage ? this.horizon.cursor : undefined;
+    const members = this.members.untouched(cursor, until ?? END, stage, limit);
+    const last = members.at(-1);
+    if (until === undefined && members.length < limit)
+      this.horizon = { stage, cursor: last === undefined ? cursor : placeOf(last) };
+    return members;
+  }
+
   /** Applies a change to a member and to the counters. */
   move(member: Member, change: Change, now: number): Member {
     if (change === undefined) return member;
@@ -81,16 +139,36 @@ export class Book {
     this.#countFailure(member, -1);
     this.#countFailure(next, 1);
     if (isFinal(next.state)) this.progress.delete(member.serial_no);
+    this.#note(member.serial_no);
     this.changes += 1;
     return next;
   }
 
-  /** Skips everybody who has not begun. */
-  skipWaiting(error: string, detail: string, now: number): void {
-    for (let left = this.members.waiting(BATCH); left.length > 0; left = this.members.waiting(BATCH)) {
-      for (const member of left) this.move(member, skip(member, error, detail, now), now);
-    }
+  /** Everybody who has not begun is skipped from now on; many of them take several ticks. */
+  sweep(error: string, detail: string, now: number): void {
+    if (this.state.counts.every(({ pending, offered }) => pending + offered === 0)) return;
+    this.state.sweep = { error, detail, cursor: START };
+    this.sweepOn(now);
+  }
+
+  /** Goes on skipping where that has not come to its end. */
+  sweepOn(now: number): void {
+    const { sweep } = this.state;
+    if (sweep === null) return;
+    const members = this.members.waiting(sweep.cursor, SWEEP);
+    this.decide(members, (member) => skip(member, sweep.error, sweep.detail, now), now);
+    const last = members.at(-1);
+    if (last === undefined || members.length < SWEEP) this.state.sweep = null;
+    else sweep.cursor = placeOf(last);
     this.keep();
+  }
+
+  #note(serialNo: string): void {
+    const { recent } = this.state;
+    const at = recent.lastIndexOf(serialNo);
+    if (at !== -1) recent.splice(at, 1);
+    recent.push(serialNo);
+    if (recent.length > RECENT) recent.splice(0, recent.length - RECENT);
   }
 
   #countFailure({ stage, state, failure, error }: Member, n: 1 | -1): void {

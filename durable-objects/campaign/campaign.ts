@@ -15,25 +15,17 @@ import { Book } from './book.ts';
 import { artifactOf, type Definition, definitionOf } from './definition.ts';
 import { joinLate } from './dynamic.ts';
 import { contenderOf, releaseAll, watch } from './fleet.ts';
+import { Found } from './found.ts';
 import { passGates } from './gates.ts';
-import { hasVersion, nextStep } from './joining.ts';
+import { afterHeard } from './joining.ts';
 import { writeCampaign, writeState, writeUnwritten } from './ledger.ts';
-import { materialise } from './materialise.ts';
-import {
-  afterHeartbeat,
-  afterReport,
-  afterStep,
-  afterTime,
-  isFinal,
-  isStarted,
-  type Member,
-  wakeAt,
-} from './member.ts';
+import { afterReport, afterTime, isFinal, isStarted, type Member, wakeAt } from './member.ts';
 import { Members } from './members.ts';
 import { offerNext, offerTo } from './offering.ts';
 import { offerCommands } from './offers.ts';
 import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice } from './operator.ts';
 import { Pace } from './pace.ts';
+import { isForNobody, prepareStep, unprepared } from './prepare.ts';
 import { type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
 import { takeBack } from './take-back.ts';
 import { watchSilence } from './watch-silence.ts';
@@ -46,14 +38,15 @@ const SILENCE_MS = 5000;
 const JOIN_MS = 10_000;
 const JOIN_LARGE_MS = 300_000;
 const LARGE = 10_000;
-/** Members told the shards of in one call. */
-const BATCH = 5000;
+/** Members the clock looks at in one tick. */
+const DUE = 20_000;
 
 export type { Outcome } from './operator.ts';
 
 export class Campaign extends DurableObject<Env> {
   readonly #db: Database;
   readonly #members: Members;
+  readonly #found: Found;
   readonly #pace = new Pace();
   readonly #watchers: Watchers;
   /** Only a campaign that has begun keeps anything: reports for others must leave no trace here. */
@@ -66,6 +59,7 @@ export class Campaign extends DurableObject<Env> {
     super(ctx, env);
     this.#db = openDatabase(env);
     this.#members = new Members(ctx.storage.sql);
+    this.#found = new Found(ctx.storage.sql);
     this.#watchers = new Watchers(ctx);
     this.#book = Book.open(ctx.storage, this.#members);
   }
@@ -115,7 +109,8 @@ export class Campaign extends DurableObject<Env> {
     book.state.finished_at = Date.now();
     book.enter('cancelled', reason);
     await this.#holdBack(book);
-    book.skipWaiting('cancelled', 'the campaign was cancelled', Date.now());
+    book.state.preparing = null;
+    book.sweep('cancelled', 'the campaign was cancelled', Date.now());
     await this.#tickSoon(0);
     return { ok: true };
   }
@@ -166,14 +161,16 @@ export class Campaign extends DurableObject<Env> {
     const book = this.#book;
     if (book === undefined) return;
     const now = Date.now();
-    for (const { serial_no, report } of items) {
-      const member = this.#members.get(serial_no);
-      if (member === undefined) continue;
-      if (report.status === 'downloading' && report.progress !== undefined && !isFinal(member.state)) {
-        book.progress.set(serial_no, report.progress);
-      }
-      book.move(member, afterReport(member, report, book.definition.policy, now), now);
-    }
+    book.decide(
+      items,
+      (member, { serial_no, report }) => {
+        if (report.status === 'downloading' && report.progress !== undefined && !isFinal(member.state)) {
+          book.progress.set(serial_no, report.progress);
+        }
+        return afterReport(member, report, book.definition.policy, now);
+      },
+      now,
+    );
     await this.#changed(book);
   }
 
@@ -183,21 +180,8 @@ export class Campaign extends DurableObject<Env> {
     if (book === undefined) return;
     const now = Date.now();
     const before = book.changes;
-    for (const heard of items) {
-      const member = this.#members.get(heard.serial_no);
-      if (member !== undefined) this.#hearMember(book, member, heard, now);
-    }
+    book.decide(items, (member, heard) => afterHeard(book.definition, member, heard, now), now);
     if (book.changes > before) await this.#changed(book);
-  }
-
-  #hearMember(book: Book, member: Member, heard: Heard, now: number): void {
-    const { definition } = book;
-    const step = nextStep(definition, member.version);
-    if (step !== undefined && step !== definition.firmware && hasVersion(step, heard)) {
-      book.move(member, afterStep(member, heard.current_firmware, now), now);
-      return;
-    }
-    book.move(member, afterHeartbeat(member, hasVersion(definition.firmware, heard), now), now);
   }
 
   /** The update a device that asks for itself should install now, if any. Asking counts as being offered. */
@@ -259,29 +243,29 @@ export class Campaign extends DurableObject<Env> {
     }
   }
 
-  /** Finds the members and opens the first stage. */
+  /** Finds the members and opens the first stage; a large campaign does most of that in its ticks. */
   async #begin(definition: Definition): Promise<Outcome> {
     const steps = await listSteps(this.#db, definition.firmware);
     const whole = { ...definition, steps: steps.map(artifactOf) };
-    const state = await materialise(this.#db, this.#members, whole, Date.now());
-    if (state === undefined) {
+    const book = new Book(this.ctx.storage, this.#members, unprepared(whole, Date.now()));
+    this.#members.create();
+    this.#found.create();
+    await prepareStep(this.env, this.#db, book, this.#found, definition.target);
+    if (isForNobody(book)) {
+      this.#found.drop();
       return refuse('no device needs this firmware: nothing matches the target, or all have it');
     }
-    const book = new Book(this.ctx.storage, this.#members, state);
-    book.keepDefinition();
-    book.keep();
+    book.begin();
     this.#book = book;
     const firmware = await findFirmware(this.#db, definition.firmware.id);
     // Whoever withdraws it from now on finds the campaign running, and pauses it.
     if (firmware?.state === 'withdrawn') book.enter('paused', withdrawnReason(firmware));
-    for (let at = { h: -1, serial_no: '' }; ; ) {
-      const { serials, last } = this.#members.serials(at, BATCH);
-      if (last === undefined) break;
-      await watch(this.env, contenderOf(state), serials);
-      at = last;
+    try {
+      await prepareStep(this.env, this.#db, book, this.#found, definition.target);
+      await this.#writeCampaign(book);
+    } finally {
+      await this.#tickSoon(0);
     }
-    await this.#writeCampaign(book);
-    await this.#tickSoon(0);
     return { ok: true };
   }
 
@@ -303,19 +287,33 @@ export class Campaign extends DurableObject<Env> {
     if (book === undefined) return;
     const { state, definition } = book;
     const now = Date.now();
-    const due = this.#members
-      .due(now, 4 * BATCH)
-      .map((member) => book.move(member, afterTime(member, definition.policy, now), now));
-    if (state.status === 'active') {
+    if (state.preparing !== null) await this.#prepare(book);
+    book.sweepOn(now);
+    const due = book.decide(
+      this.#members.due(now, DUE),
+      (member) => afterTime(member, definition.policy, now),
+      now,
+    );
+    if (this.#runs(book)) {
       this.#endInTime(book, now);
       await this.#sometimes(book, now);
       passGates(book, now);
     }
     book.keep();
-    if (state.status === 'active') await offerNext(this.env, book, this.#pace, due, now);
+    if (this.#runs(book)) await offerNext(this.env, book, this.#pace, due, now);
     await this.#takeBack(book);
     await this.#write(book);
     this.#watchers.tell(() => snapshotOf(book));
+  }
+
+  /** Whether devices may begin. */
+  #runs({ state }: Book): boolean {
+    return state.status === 'active' && state.preparing === null;
+  }
+
+  async #prepare(book: Book): Promise<void> {
+    const found = await findCampaign(this.#db, book.definition.id);
+    if (found !== undefined) await prepareStep(this.env, this.#db, book, this.#found, found.row.target);
   }
 
   /** What is too much for every tick. */
@@ -335,7 +333,7 @@ export class Campaign extends DurableObject<Env> {
   #endInTime(book: Book, now: number): void {
     const { end_at } = book.definition.policy;
     if (end_at == null || now < new Date(end_at).getTime()) return;
-    book.skipWaiting('ended', `the campaign ended at ${end_at}`, now);
+    if (book.state.sweep === null) book.sweep('ended', `the campaign ended at ${end_at}`, now);
     book.state.stage = book.definition.policy.stages.length - 1;
   }
 
@@ -346,10 +344,10 @@ export class Campaign extends DurableObject<Env> {
     if (after === null || (after > 0 && book.inFlight > 0)) return;
     await this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id);
     const now = Date.now();
-    const completed = this.#members.completedAfter(after);
-    state.take_back_after = book.inFlight > 0 ? now : null;
+    const more = book.inFlight > 0;
+    const problems = await takeBack(this.env, this.#db, book, after);
+    state.take_back_after = more ? now : null;
     book.keep();
-    const problems = await takeBack(this.env, this.#db, book.definition, completed);
     if (problems.length > 0) book.enter(state.status, [state.reason, ...problems].join('; '));
   }
 
@@ -379,7 +377,7 @@ export class Campaign extends DurableObject<Env> {
   /** Brings the ledger up to date, then the shards. Where that fails, the alarm tries again. */
   async #write(book: Book): Promise<void> {
     const wrote = await writeUnwritten(this.env, this.#db, this.#members, book.state);
-    if (wrote || book.state.unwritten) await this.#writeCampaign(book);
+    if (wrote > 0 || book.state.unwritten) await this.#writeCampaign(book);
     if (book.state.finished_at !== null && book.inFlight === 0) {
       await releaseAll(this.env, book.definition.id);
     }
@@ -402,10 +400,12 @@ export class Campaign extends DurableObject<Env> {
       book.state.unwritten ||
       book.state.take_back_after !== null ||
       book.inFlight > 0 ||
-      this.#members.unwritten(1).length > 0;
+      book.state.sweep !== null ||
+      this.#members.hasUnwritten;
     if (!busy) return;
     const set = await this.ctx.storage.getAlarm();
-    const at = Date.now() + ms;
+    const atOnce = book.state.preparing !== null || book.state.sweep !== null;
+    const at = Date.now() + (atOnce ? 0 : ms);
     if (set === null || set > at) await this.ctx.storage.setAlarm(at);
   }
 

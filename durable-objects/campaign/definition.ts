@@ -7,7 +7,7 @@ import {
 } from '../../protocol/api.ts';
 import type { CampaignRow } from '../../store/campaigns.ts';
 import type { FirmwareRow } from '../../store/firmware.ts';
-import type { Cursor } from './members.ts';
+import type { Cursor } from './member-rows.ts';
 import type { Counts, Failures } from './stages.ts';
 
 /** A firmware as a campaign brings it. */
@@ -60,6 +60,37 @@ export const artifactOf = (row: FirmwareRow): Artifact => ({
   min_version: row.minVersion,
 });
 
+/** Its devices are being looked for in the ledger, in the order of their serial numbers. */
+export interface Finding {
+  phase: 'finding';
+  /** The last serial number that was looked at. */
+  after: string | undefined;
+  found: number;
+  /** Those of them that take part. */
+  eligible: number;
+}
+
+/** They are being dealt out to the stages, in the order of their hashes. */
+export interface Dealing {
+  phase: 'dealing';
+  /** The next bucket of {@link Found}. */
+  bucket: number;
+  /** How many take part, and how many of them have been seen. */
+  keep: number;
+  seen: number;
+  /** Where the stages that are no group end, and how many members are in these. */
+  ends: number[];
+  dealt: number;
+}
+
+/** Everybody who has not begun is being skipped, for this reason. */
+export interface Sweep {
+  error: string;
+  detail: string;
+  /** The last member that was looked at. */
+  cursor: Cursor;
+}
+
 /** The campaign as it stands. Times are Unix milliseconds. */
 export interface CampaignState {
   definition: Definition;
@@ -87,6 +118,11 @@ export interface CampaignState {
   finished_at: number | null;
   /** Members completed after this moment are still to be taken back; null where nothing is to be. */
   take_back_after: number | null;
+  /** What is left to do before anybody begins. */
+  preparing: Finding | Dealing | null;
+  sweep: Sweep | null;
+  /** Serial numbers of the latest changed members, oldest first. */
+  recent: string[];
   /** The ledger's row of the campaign is older than this. */
   unwritten: boolean;
 }

@@ -4,6 +4,7 @@ import type { Database } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
 import type { Book } from './book.ts';
 import { contenderOf, watch } from './fleet.ts';
+import { foundDevice } from './found.ts';
 import { newMember } from './joining.ts';
 import { postpone } from './member.ts';
 
@@ -11,23 +12,23 @@ import { postpone } from './member.ts';
 export async function joinLate(env: Env, db: Database, book: Book, now: number): Promise<void> {
   const { definition, state, members } = book;
   const last = definition.policy.stages.length - 1;
-  for await (const page of targetDevices(db, definition.firmware.model, definition.target)) {
-    const late = page
+  for await (const { devices } of targetDevices(db, definition.firmware.model, definition.target)) {
+    const late = devices
       .filter(({ serial_no }) => members.get(serial_no) === undefined)
       .map((device) => newMember(definition, device))
       .filter(({ skip }) => skip === null);
     if (late.length === 0) continue;
-    const serials = late.map(({ serial_no }) => serial_no);
-    members.add(late, now);
-    members.join(serials, last);
-    const counts = state.counts[last];
-    if (counts !== undefined) counts.pending += late.length;
-    for (const serial of serials) {
-      const member = members.get(serial);
-      // They may lie before what was claimed already, so the clock is to find them.
-      if (member !== undefined) book.move(member, postpone(now, 'joined while the campaign ran'), now);
-    }
+    book.join(
+      late.map((device) => ({ ...foundDevice(device), stage: last })),
+      now,
+    );
+    // They may lie before what was claimed already, so the clock is to find them.
+    book.decide(late, () => postpone(now, 'joined while the campaign ran'), now);
     book.keep();
-    await watch(env, contenderOf(state), serials);
+    await watch(
+      env,
+      contenderOf(state),
+      late.map(({ serial_no }) => serial_no),
+    );
   }
 }

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { campaignPolicy, FAILURE_CLASSES, stage as stageSchema } from '../../protocol/api.ts';
 import { type GateInput, judge } from './gate.ts';
-import { emptyCounts, noFailures } from './members.ts';
 import type { Counts } from './stages.ts';
+import { emptyCounts, noFailures } from './stages.ts';
 
 const stage = stageSchema.parse({
   name: 'canary',

@@ -1,8 +1,8 @@
 /** Judging the open stage, and opening the next. */
 import type { Book } from './book.ts';
 import { type GateInput, judge } from './gate.ts';
-import { emptyCounts, noFailures } from './members.ts';
-import { unfinished } from './stages.ts';
+import { START } from './members.ts';
+import { emptyCounts, noFailures, unfinished } from './stages.ts';
 
 /** Judges the open stage, and the next one when it passes; at the end of the last the campaign finishes. */
 export function passGates(book: Book, now: number): void {
@@ -59,8 +59,7 @@ function openStage({ state, definition }: Book, stage: number, now: number): voi
     unwritten: true,
   });
   // A group's members lie anywhere in the order, so the next stage's may lie before what was claimed.
-  if (definition.policy.stages.some(({ group }) => group !== undefined))
-    state.cursor = { h: -1, serial_no: '' };
+  if (definition.policy.stages.some(({ group }) => group !== undefined)) state.cursor = START;
 }
 
 /** The gate has stopped the campaign: it pauses, or ends and takes back who completed it. */
@@ -72,7 +71,7 @@ function stop(book: Book, reason: string, now: number): void {
   book.state.finished_at = now;
   book.state.take_back_after = 0;
   book.enter('rolled_back', reason);
-  book.skipWaiting('rolled_back', 'the campaign was rolled back', now);
+  book.sweep('rolled_back', 'the campaign was rolled back', now);
 }
 
 /** The last stage has passed: it is over when every member has ended, and no others can join. */

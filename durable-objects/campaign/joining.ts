@@ -4,7 +4,8 @@ import { compareVersions, sameVersion } from '../../protocol/version.ts';
 import type { TargetDevice } from '../../store/campaign-targets.ts';
 import type { Heard } from '../fleet-shard/messages.ts';
 import type { Artifact, Definition } from './definition.ts';
-import type { NewMember } from './members.ts';
+import type { NewMember } from './found.ts';
+import { afterHeartbeat, afterStep, type Change, type Member } from './member.ts';
 
 /** What a device shows of itself. */
 type Shown = Pick<Heard, 'current_firmware' | 'apps'>;
@@ -12,6 +13,15 @@ type Shown = Pick<Heard, 'current_firmware' | 'apps'>;
 /** Whether a device that was heard runs this. */
 export function hasVersion(firmware: Artifact, shown: Shown): boolean {
   return versionsOf(firmware, shown).some((version) => sameVersion(version, firmware.version));
+}
+
+/** What a heartbeat of a member changes: it has arrived, at a step or at the end, or can be offered what it missed. */
+export function afterHeard(definition: Definition, member: Member, heard: Heard, now: number): Change {
+  const step = nextStep(definition, member.version);
+  if (step !== undefined && step !== definition.firmware && hasVersion(step, heard)) {
+    return afterStep(member, heard.current_firmware, now);
+  }
+  return afterHeartbeat(member, hasVersion(definition.firmware, heard), now);
 }
 
 /** The versions a device shows of this: of its firmware, of one app, of any. */

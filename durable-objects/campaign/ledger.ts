@@ -11,20 +11,24 @@ import type { Members } from './members.ts';
 import { metricsOf } from './metrics.ts';
 
 const BATCH = 1000;
+/** Batches written in one tick, so that the gate is judged in between. */
+const MOST = 20;
 
 /**
- * Writes every member the ledger does not know in its newest state, and lets go of those that have ended; answers
- * whether there were any.
+ * Writes members the ledger does not know in their newest state, and lets go of those that have ended; answers
+ * how many there were. More may be left.
  */
 export async function writeUnwritten(
   env: Env,
   db: Database,
   members: Members,
   state: CampaignState,
-): Promise<boolean> {
+): Promise<number> {
   const { id, firmware } = state.definition;
-  let wrote = false;
-  for (let left = members.unwritten(BATCH); left.length > 0; left = members.unwritten(BATCH)) {
+  let wrote = 0;
+  for (let batch = 0; batch < MOST; batch += 1) {
+    const left = members.unwritten(BATCH);
+    if (left.length === 0) break;
     await writeMembers(
       db,
       id,
@@ -35,14 +39,16 @@ export async function writeUnwritten(
         target_version: m.attempt > 0 && !isFinal(m.state) ? firmware.version : null,
       })),
     );
+    // One that has only joined has changed nothing of its device.
+    const changed = left.filter(({ revision }) => revision > 1);
     await invalidate(
       env,
-      left.map(({ serial_no }) => cacheKey.device(serial_no)),
+      changed.map(({ serial_no }) => cacheKey.device(serial_no)),
     );
-    const ended = left.filter((m) => isFinal(m.state)).map(({ serial_no }) => serial_no);
+    const ended = changed.filter((m) => isFinal(m.state)).map(({ serial_no }) => serial_no);
     if (ended.length > 0) await release(env, id, ended);
     members.markWritten(left);
-    wrote = true;
+    wrote += left.length;
   }
   return wrote;
 }

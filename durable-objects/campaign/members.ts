@@ -2,46 +2,34 @@
  * A campaign's members in SQLite, one row each. The primary key is the hash order of the serial number: a report
  * finds its row without an index, and a stage is a run of rows in unbiased random order, taken with a cursor.
  */
-import { FAILURE_CLASSES, type Stage, UPDATE_STATES, type UpdateState } from '../../protocol/api.ts';
+import type { UpdateState } from '../../protocol/api.ts';
 import { hash32 } from '../../protocol/shards.ts';
+import type { FoundDevice } from './found.ts';
 import type { Change, Member } from './member.ts';
-import { type Counts, type Failures, stageEnds } from './stages.ts';
+import {
+  COLUMNS,
+  type Cursor,
+  createTables,
+  markUnwritten,
+  type Row,
+  readRows,
+  writeRows,
+} from './member-rows.ts';
 
-export interface NewMember {
-  serial_no: string;
-  device_id: string;
-  from_version: string | null;
-  gateway: string | null;
-  zone: string | null;
-  group: string | null;
-  /** Why it takes no part, where it does not. */
-  skip: { error: string; detail: string } | null;
-}
+/** Before all members. */
+export const START: Cursor = { h: -1, serial_no: '' };
 
-/** Where the claiming of untouched members has got to. */
-export interface Cursor {
-  h: number;
-  serial_no: string;
-}
+/** After all members. */
+export const END: Cursor = { h: 2 ** 32, serial_no: '' };
 
-type Row = Member & { h: number } & Record<string, SqlStorageValue>;
-
-/** How many of the latest changed members are remembered. */
-const LATEST = 100;
-
-const COLUMNS = `serial_no, device_id, stage, state, attempt, from_version, version, gateway, zone, failure, error,
-  detail, offered_at, started_at, finished_at, updated_at, next_at, wake_at, revision`;
-
-export const emptyCounts = (): Counts =>
-  Object.fromEntries(UPDATE_STATES.map((state) => [state, 0])) as Counts;
-
-export const noFailures = (): Failures =>
-  Object.fromEntries(FAILURE_CLASSES.map((name) => [name, 0])) as Failures;
+const IN_FLIGHT = "('offered', 'downloading', 'installing', 'rebooting')";
 
 export class Members {
   readonly #sql: SqlStorage;
-  /** Serial numbers of the latest changed members, oldest first; read from the rows once, then kept. */
-  #latest: string[] | undefined;
+  /** While many change at once: those read ahead, and those to be written at the end. */
+  #batch:
+    | { read: Map<string, Member>; changed: Map<string, { member: Member; before: number | null }> }
+    | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -49,145 +37,78 @@ export class Members {
 
   /** Makes the tables, empty. Only a campaign that starts has any. */
   create(): void {
-    this.#sql.exec(`
-      DROP TABLE IF EXISTS members; DROP TABLE IF EXISTS open; DROP TABLE IF EXISTS unwritten;
-      CREATE TABLE members (
-        h INTEGER NOT NULL, serial_no TEXT NOT NULL, device_id TEXT NOT NULL, stage INTEGER NOT NULL DEFAULT -1,
-        state TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0, from_version TEXT, version TEXT, gateway TEXT,
-        zone TEXT, grp TEXT, failure TEXT, error TEXT, detail TEXT, offered_at INTEGER, started_at INTEGER,
-        finished_at INTEGER, updated_at INTEGER NOT NULL, next_at INTEGER, wake_at INTEGER,
-        revision INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;
-      -- Members the clock must look at, by when.
-      CREATE TABLE open (wake_at INTEGER, h INTEGER, serial_no TEXT, PRIMARY KEY (wake_at, h, serial_no)) WITHOUT ROWID;
-      -- Members whose row in the ledger is older than the one here.
-      CREATE TABLE unwritten (h INTEGER, serial_no TEXT, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;`);
+    createTables(this.#sql);
   }
 
-  /** Adds members, in no stage yet; one that is there already stays. */
-  add(members: readonly NewMember[], now: number): void {
+  /**
+   * Runs `change` with these members read ahead, and writes all it changes at its end, in a few statements. Inside,
+   * only {@link get} sees what was changed.
+   */
+  batch<T>(serialNos: readonly string[], change: () => T): T {
+    if (this.#batch !== undefined) return change();
+    const read = serialNos.length < 2 ? [] : readRows(this.#sql, serialNos);
+    const batch = { read: new Map(read.map((row) => [row.serial_no, row])), changed: new Map() };
+    this.#batch = batch;
+    try {
+      return change();
+    } finally {
+      this.#batch = undefined;
+      if (batch.changed.size > 0) writeRows(this.#sql, [...batch.changed.values()]);
+    }
+  }
+
+  /** Adds members in the order of their hashes; one that is there already stays. Answers those that were not. */
+  add(members: readonly (FoundDevice & { stage: number })[], now: number): string[] {
+    const there = new Set(
+      readRows(
+        this.#sql,
+        members.map((m) => m.serial_no),
+      ).map((m) => m.serial_no),
+    );
+    const added = members.filter(({ serial_no }) => !there.has(serial_no));
     this.#sql.exec(
-      `INSERT OR IGNORE INTO members (h, serial_no, device_id, state, from_version, version, gateway, zone, grp, error,
-         detail, finished_at, updated_at)
-       SELECT value->>'h', value->>'serial_no', value->>'device_id', value->>'state', value->>'from_version',
-         value->>'from_version', value->>'gateway', value->>'zone', value->>'group', value->>'error',
-         value->>'detail', value->>'finished_at', ? FROM json_each(?)`,
-      now,
+      `INSERT INTO members (h, serial_no, device_id, stage, state, from_version, version, gateway, zone, error, detail,
+         finished_at, updated_at)
+       SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>5, value->>6, value->>7,
+         value->>8, value->>9, value->>10, value->>11 FROM json_each(?)`,
       JSON.stringify(
-        members.map(({ skip, ...member }) => ({
-          ...member,
-          h: hash32(member.serial_no),
-          state: skip === null ? 'pending' : 'skipped',
-          error: skip?.error ?? null,
-          detail: skip?.detail ?? null,
-          finished_at: skip === null ? null : now,
-        })),
+        added.map((m) => {
+          const out = m.error !== null;
+          const fixed = [m.h, m.serial_no, m.device_id, m.stage, out ? 'skipped' : 'pending', m.from_version];
+          return [...fixed, m.gateway, m.zone, m.error, m.detail, out ? now : null, now];
+        }),
       ),
     );
-  }
-
-  /** Leaves only a random but stable share of the members that are not skipped, at least one. */
-  sample(percentage: number): void {
-    const all = this.eligible;
-    const kept = Math.max(1, Math.round((all * percentage) / 100));
-    this.#sql.exec(
-      `DELETE FROM members WHERE (h, serial_no) IN
-         (SELECT h, serial_no FROM members WHERE state <> 'skipped' ORDER BY h, serial_no LIMIT -1 OFFSET ?)`,
-      kept,
+    markUnwritten(
+      this.#sql,
+      added.map(({ h, serial_no }) => [h, serial_no]),
     );
-  }
-
-  /** How many take part. */
-  get eligible(): number {
-    return this.#sql.exec<{ n: number }>("SELECT count(*) AS n FROM members WHERE state <> 'skipped'").one()
-      .n;
-  }
-
-  /** Deals the members that are in no stage out to the stages: the groups' stages first, then in their order. */
-  deal(stages: readonly Stage[]): void {
-    for (const [stage, { group }] of stages.entries()) {
-      if (group === undefined) continue;
-      this.#sql.exec(
-        "UPDATE members SET stage = ? WHERE grp = ? AND stage = -1 AND state <> 'skipped'",
-        stage,
-        group,
-      );
-    }
-    const left = this.#sql
-      .exec<{ n: number }>("SELECT count(*) AS n FROM members WHERE stage = -1 AND state <> 'skipped'")
-      .one().n;
-    const shares = [...stages.entries()].filter(([, { group }]) => group === undefined);
-    const ends = stageEnds(
-      left,
-      shares.map(([, stage]) => stage),
-    );
-    let start = 0;
-    for (const [i, [stage]] of shares.entries()) {
-      const end = ends[i] ?? start;
-      this.#sql.exec(
-        `UPDATE members SET stage = ? WHERE (h, serial_no) IN (SELECT h, serial_no FROM members
-           WHERE stage = -1 AND state <> 'skipped' ORDER BY h, serial_no LIMIT ?)`,
-        stage,
-        end - start,
-      );
-      start = end;
-    }
-    this.#sql.exec('UPDATE members SET stage = 0 WHERE stage = -1');
-    this.#sql.exec('INSERT OR IGNORE INTO unwritten SELECT h, serial_no FROM members');
-  }
-
-  /** Puts these members, just added, into a stage. */
-  join(serialNos: readonly string[], stage: number): void {
-    for (const serial of serialNos) {
-      const h = hash32(serial);
-      this.#sql.exec(
-        'UPDATE members SET stage = ? WHERE h = ? AND serial_no = ? AND stage = -1',
-        stage,
-        h,
-        serial,
-      );
-      this.#sql.exec('INSERT OR IGNORE INTO unwritten VALUES (?, ?)', h, serial);
-    }
-  }
-
-  /** How many members of each state each stage has. Reads every row: for the start, and for tests. */
-  count(stages: number): Counts[] {
-    const counts = Array.from({ length: stages }, emptyCounts);
-    for (const row of this.#sql.exec<{ stage: number; state: UpdateState; n: number }>(
-      'SELECT stage, state, count(*) AS n FROM members GROUP BY stage, state',
-    )) {
-      const stage = counts[row.stage];
-      if (stage !== undefined) stage[row.state] = row.n;
-    }
-    return counts;
+    return added.map(({ serial_no }) => serial_no);
   }
 
   get(serialNo: string): Member | undefined {
-    const [row] = this.#sql
-      .exec<Row>(`SELECT ${COLUMNS} FROM members WHERE h = ? AND serial_no = ?`, hash32(serialNo), serialNo)
-      .toArray();
-    return row;
+    const ahead = this.#batch?.changed.get(serialNo)?.member ?? this.#batch?.read.get(serialNo);
+    return ahead ?? this.#select('h = ? AND serial_no = ?', hash32(serialNo), serialNo)[0];
   }
 
-  /** Untouched members behind the cursor, up to and including a stage, in their order. */
-  untouched(cursor: Cursor, stage: number, limit: number): Member[] {
-    return this.#sql
-      .exec<Row>(
-        `SELECT ${COLUMNS} FROM members WHERE (h, serial_no) > (?, ?) AND stage <= ? AND state = 'pending'
-           AND attempt = 0 AND wake_at IS NULL ORDER BY h, serial_no LIMIT ?`,
-        cursor.h,
-        cursor.serial_no,
-        stage,
-        limit,
-      )
-      .toArray();
+  /** Untouched members behind a cursor and not behind another, up to and including a stage, in their order. */
+  untouched(cursor: Cursor, until: Cursor, stage: number, limit: number): Member[] {
+    return this.#after(
+      cursor,
+      limit,
+      "(h, serial_no) <= (?, ?) AND stage <= ? AND state = 'pending' AND attempt = 0 AND wake_at IS NULL",
+      until.h,
+      until.serial_no,
+      stage,
+    );
   }
 
   /** Members the clock must look at now, those longest due first. */
   due(now: number, limit: number): Member[] {
     return this.#sql
       .exec<Row>(
-        `SELECT ${COLUMNS.replaceAll(/\b(?=\w)/g, 'm.')} FROM (SELECT h, serial_no, wake_at AS due FROM open
-           WHERE wake_at <= ? ORDER BY wake_at LIMIT ?) o
+        `SELECT ${COLUMNS} FROM (SELECT h, serial_no, wake_at AS due FROM open WHERE wake_at <= ? ORDER BY wake_at
+           LIMIT ?) o
          JOIN members m ON m.h = o.h AND m.serial_no = o.serial_no ORDER BY o.due`,
         now,
         limit,
@@ -199,155 +120,111 @@ export class Members {
   byGateway(): Map<string, number> {
     const rows = this.#sql.exec<{ gateway: string; n: number }>(
       `SELECT m.gateway, count(*) AS n FROM open o JOIN members m ON m.h = o.h AND m.serial_no = o.serial_no
-       WHERE m.gateway IS NOT NULL AND m.state IN ('offered', 'downloading', 'installing', 'rebooting')
-       GROUP BY m.gateway`,
+       WHERE m.gateway IS NOT NULL AND m.state IN ${IN_FLIGHT} GROUP BY m.gateway`,
     );
     return new Map([...rows].map(({ gateway, n }) => [gateway, n]));
   }
 
   /** The clock must look at every member again: the policy has changed. */
   rewake(wakeAt: (member: Member) => number | null): void {
-    const open = this.#sql.exec<Row>(`SELECT ${COLUMNS} FROM members WHERE wake_at IS NOT NULL`).toArray();
-    for (const member of open) this.#wake(member, wakeAt(member));
+    const open = this.#select('wake_at IS NOT NULL');
+    const moved = open.map((member) => ({
+      member: { ...member, wake_at: wakeAt(member) },
+      before: member.wake_at,
+    }));
+    if (moved.length > 0) writeRows(this.#sql, moved);
   }
 
   /** Some members in a state, of a stage: the first in their order, so an unbiased sample. */
   inState(stage: number, state: UpdateState, limit: number): Member[] {
-    return this.#sql
-      .exec<Row>(`SELECT ${COLUMNS} FROM members WHERE stage = ? AND state = ? LIMIT ?`, stage, state, limit)
-      .toArray();
-  }
-
-  /** Members that failed or went back, all or those with one error. */
-  failed(error: string | undefined, limit: number): Member[] {
-    return this.#sql
-      .exec<Row>(
-        `SELECT ${COLUMNS} FROM members WHERE state IN ('failed', 'rollback') AND (? IS NULL OR error = ?) LIMIT ?`,
-        error ?? null,
-        error ?? null,
-        limit,
-      )
-      .toArray();
+    return this.#select('stage = ? AND state = ? LIMIT ?', stage, state, limit);
   }
 
   /** Untouched members, in any stage: what is usual for devices that were not updated. */
   control(limit: number): Member[] {
-    return this.#sql
-      .exec<Row>(
-        `SELECT ${COLUMNS} FROM members WHERE state = 'pending' AND attempt = 0 ORDER BY h DESC LIMIT ?`,
-        limit,
-      )
-      .toArray();
+    return this.#select("state = 'pending' AND attempt = 0 ORDER BY h DESC LIMIT ?", limit);
   }
 
-  /** Members that have not ended and are not under way: never offered, or waiting for another try. */
-  waiting(limit: number): Member[] {
-    return this.#sql
-      .exec<Row>(`SELECT ${COLUMNS} FROM members WHERE state IN ('pending', 'offered') LIMIT ?`, limit)
-      .toArray();
-  }
-
-  /** The serial numbers of members that have not begun, behind a cursor, in their order. */
-  serials(after: Cursor, limit: number): { serials: string[]; last: Cursor | undefined } {
-    const rows = this.#sql
-      .exec<{ h: number; serial_no: string }>(
-        `SELECT h, serial_no FROM members WHERE (h, serial_no) > (?, ?) AND state = 'pending'
-         ORDER BY h, serial_no LIMIT ?`,
-        after.h,
-        after.serial_no,
-        limit,
-      )
-      .toArray();
-    return { serials: rows.map(({ serial_no }) => serial_no), last: rows.at(-1) };
-  }
-
-  /** Members that completed after a moment (Unix milliseconds). */
-  completedAfter(at: number): Member[] {
-    return this.#sql
-      .exec<Row>(`SELECT ${COLUMNS} FROM members WHERE state = 'completed' AND finished_at > ?`, at)
-      .toArray();
-  }
-
-  /** The latest changed members, newest first, for the live view. */
-  latest(limit: number): Member[] {
-    this.#latest ??= this.#sql
-      .exec<{ serial_no: string }>('SELECT serial_no FROM members ORDER BY updated_at, serial_no DESC')
-      .toArray()
-      .slice(-limit)
-      .map(({ serial_no }) => serial_no);
-    return this.#latest
-      .slice(-limit)
-      .reverse()
-      .flatMap((serial) => this.get(serial) ?? []);
-  }
-
-  /** Stores a changed member and notes that the ledger does not know it yet. */
-  save(member: Member, change: NonNullable<Change>, wakeAt: number | null, now: number): Member {
-    const next: Member = { ...member, ...change, updated_at: now, revision: member.revision + 1 };
-    const h = hash32(member.serial_no);
-    this.#sql.exec(
-      `UPDATE members SET state = ?, attempt = ?, version = ?, failure = ?, error = ?, detail = ?, offered_at = ?,
-         started_at = ?, finished_at = ?, updated_at = ?, next_at = ?, revision = ? WHERE h = ? AND serial_no = ?`,
-      next.state,
-      next.attempt,
-      next.version,
-      next.failure,
-      next.error,
-      next.detail,
-      next.offered_at,
-      next.started_at,
-      next.finished_at,
-      now,
-      next.next_at,
-      next.revision,
-      h,
-      next.serial_no,
+  /** Members behind the cursor that failed or went back, all or those with one error. */
+  failed(cursor: Cursor, error: string | undefined, limit: number): Member[] {
+    const only = error ?? null;
+    return this.#after(
+      cursor,
+      limit,
+      "state IN ('failed', 'rollback') AND (? IS NULL OR error = ?)",
+      only,
+      only,
     );
-    this.#sql.exec('INSERT OR IGNORE INTO unwritten VALUES (?, ?)', h, next.serial_no);
-    this.#note(next.serial_no);
-    return this.#wake(next, wakeAt);
   }
 
-  /** The clock looks at the member at `wakeAt`, or not at all. */
-  #wake(member: Member, wakeAt: number | null): Member {
-    if (member.wake_at === wakeAt) return member;
+  /** Members behind the cursor that have not ended and are not under way: not offered yet, or to be tried again. */
+  waiting(cursor: Cursor, limit: number): Member[] {
+    return this.#after(cursor, limit, "state IN ('pending', 'offered')");
+  }
+
+  /** Members behind the cursor that completed after a moment (Unix milliseconds). */
+  completedAfter(cursor: Cursor, at: number, limit: number): Member[] {
+    return this.#after(cursor, limit, "state = 'completed' AND finished_at > ?", at);
+  }
+
+  /** Stores a changed member and notes that the ledger does not know it yet. The clock looks at it at `wakeAt`. */
+  save(member: Member, change: NonNullable<Change>, wakeAt: number | null, now: number): Member {
+    const next: Member = {
+      ...member,
+      ...change,
+      wake_at: wakeAt,
+      updated_at: now,
+      revision: member.revision + 1,
+    };
     const { serial_no } = member;
-    const h = hash32(serial_no);
-    if (member.wake_at !== null) {
-      this.#sql.exec(
-        'DELETE FROM open WHERE wake_at = ? AND h = ? AND serial_no = ?',
-        member.wake_at,
-        h,
-        serial_no,
-      );
+    if (this.#batch === undefined) {
+      writeRows(this.#sql, [{ member: next, before: member.wake_at }]);
+      return next;
     }
-    if (wakeAt !== null) this.#sql.exec('INSERT OR IGNORE INTO open VALUES (?, ?, ?)', wakeAt, h, serial_no);
-    this.#sql.exec('UPDATE members SET wake_at = ? WHERE h = ? AND serial_no = ?', wakeAt, h, serial_no);
-    return { ...member, wake_at: wakeAt };
-  }
-
-  #note(serialNo: string): void {
-    if (this.#latest === undefined) return;
-    const at = this.#latest.lastIndexOf(serialNo);
-    if (at !== -1) this.#latest.splice(at, 1);
-    this.#latest.push(serialNo);
-    if (this.#latest.length > 2 * LATEST) this.#latest.splice(0, LATEST);
+    const { before } = this.#batch.changed.get(serial_no) ?? { before: member.wake_at };
+    this.#batch.changed.set(serial_no, { member: next, before });
+    return next;
   }
 
   /** Members the ledger does not know in their newest state. */
   unwritten(limit: number): Member[] {
     return this.#sql
-      .exec<Row>(`SELECT ${COLUMNS} FROM (SELECT * FROM unwritten LIMIT ?) NATURAL JOIN members`, limit)
+      .exec<Row>(
+        `SELECT ${COLUMNS} FROM (SELECT * FROM unwritten LIMIT ?) u CROSS JOIN members m
+         ON m.h = u.h AND m.serial_no = u.serial_no`,
+        limit,
+      )
       .toArray();
+  }
+
+  get hasUnwritten(): boolean {
+    return this.#sql.exec('SELECT 1 FROM unwritten LIMIT 1').toArray().length > 0;
   }
 
   /** The ledger has these now; one that has changed again meanwhile stays unwritten. */
   markWritten(written: readonly Member[]): void {
     this.#sql.exec(
       `DELETE FROM unwritten WHERE (h, serial_no) IN (
-         SELECT m.h, m.serial_no FROM json_each(?) w JOIN members m
-         ON m.h = w.value->>'h' AND m.serial_no = w.value->>'s' AND m.revision = w.value->>'r')`,
-      JSON.stringify(written.map((m) => ({ h: hash32(m.serial_no), s: m.serial_no, r: m.revision }))),
+         SELECT m.h, m.serial_no FROM json_each(?) w CROSS JOIN members m
+         ON m.h = w.value->>0 AND m.serial_no = w.value->>1 AND m.revision = w.value->>2)`,
+      JSON.stringify(written.map((m) => [hash32(m.serial_no), m.serial_no, m.revision])),
     );
   }
+
+  #after(cursor: Cursor, limit: number, where: string, ...values: SqlStorageValue[]): Member[] {
+    return this.#select(
+      `(h, serial_no) > (?, ?) AND ${where} ORDER BY h, serial_no LIMIT ?`,
+      cursor.h,
+      cursor.serial_no,
+      ...values,
+      limit,
+    );
+  }
+
+  #select(where: string, ...values: SqlStorageValue[]): Member[] {
+    return this.#sql.exec<Row>(`SELECT ${COLUMNS} FROM members m WHERE ${where}`, ...values).toArray();
+  }
 }
+
+/** A member's place in the order, to go on behind it. */
+export const placeOf = ({ serial_no }: Member): Cursor => ({ h: hash32(serial_no), serial_no });

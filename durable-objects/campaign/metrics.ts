@@ -1,8 +1,7 @@
 /** A campaign in numbers, as the API, the stream and the page show it. Pure. */
 import { type CampaignMetrics, UPDATE_STATES } from '../../protocol/api.ts';
 import type { CampaignState } from './definition.ts';
-import { emptyCounts } from './members.ts';
-import { type Counts, successRate, total } from './stages.ts';
+import { type Counts, emptyCounts, successRate, total } from './stages.ts';
 
 /** What the metrics are made of. */
 export type Measured = Pick<

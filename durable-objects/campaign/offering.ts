@@ -31,9 +31,9 @@ export async function offerNext(
   const room = Math.min(BATCH, policy.max_concurrent - book.inFlight);
   if (room <= 0 || isShut(book, now)) return;
   const again = due.filter((member) => member.stage <= state.stage && isDue(member, now));
-  const candidates = [...again, ...members.untouched(state.cursor, state.stage, room)].slice(0, room);
+  const candidates = [...again, ...book.untouched(room)].slice(0, room);
   const most = pace.take(now, rateNow(policy, book.completed), candidates.length);
-  const chosen = choose(book, candidates, most, now);
+  const chosen = members.batch([], () => choose(book, candidates, most, now));
   book.keep();
   await offerTo(env, book, chosen, now);
 }
@@ -54,18 +54,20 @@ export async function offerTo(
   );
   // Meanwhile an operator may have paused, or a device reported.
   if (state.status !== 'active') return [];
-  const offered: Member[] = [];
-  for (const { serial_no } of chosen) {
-    const member = book.members.get(serial_no);
-    if (member?.state !== 'pending') continue;
-    const why = refused[serial_no];
-    if (why === undefined) offered.push(book.move(member, offer(member, now), now));
-    else if (why.superseded) {
-      book.move(member, skip(member, 'superseded', `the newer campaign "${why.by}" has it`, now), now);
-    } else {
-      book.move(member, postpone(now + BUSY_MS, `the campaign "${why.by}" has it first`), now);
-    }
-  }
+  const offered = book
+    .decide(
+      chosen,
+      (member) => {
+        if (member.state !== 'pending') return undefined;
+        const why = refused[member.serial_no];
+        if (why === undefined) return offer(member, now);
+        return why.superseded
+          ? skip(member, 'superseded', `the newer campaign "${why.by}" has it`, now)
+          : postpone(now + BUSY_MS, `the campaign "${why.by}" has it first`);
+      },
+      now,
+    )
+    .filter(({ state, serial_no }) => state === 'offered' && refused[serial_no] === undefined);
   book.keep();
   await enqueue(env, book, offered);
   return offered;

@@ -2,27 +2,26 @@
 import type { Book } from './book.ts';
 import { weighted } from './gate.ts';
 import { retry, skip } from './member.ts';
-import { noFailures } from './members.ts';
+import { placeOf, START } from './members.ts';
+import { noFailures } from './stages.ts';
 
 /** What an operator's command led to. */
 export type Outcome = { ok: true } | { ok: false; problem: string };
 
 export const refuse = (problem: string): Outcome => ({ ok: false, problem });
 
-const BATCH = 1000;
+const BATCH = 5000;
 
 /** Gives members that failed another attempt, all or those with one error. Answers the members. */
 export function retryFailed(book: Book, error: string | undefined, now: number): string[] {
   const serials: string[] = [];
-  for (
-    let left = book.members.failed(error, BATCH);
-    left.length > 0;
-    left = book.members.failed(error, BATCH)
-  ) {
-    for (const member of left) {
-      book.move(member, retry(now), now);
-      serials.push(member.serial_no);
-    }
+  for (let cursor = START; ; ) {
+    const failed = book.members.failed(cursor, error, BATCH);
+    const last = failed.at(-1);
+    if (last === undefined) break;
+    book.decide(failed, () => retry(now), now);
+    serials.push(...failed.map(({ serial_no }) => serial_no));
+    cursor = placeOf(last);
   }
   book.keep();
   return serials;

@@ -25,7 +25,11 @@ export function snapshotOf(book: Book): Snapshot {
     metrics: metricsOf(state),
     started_at: state.started_at,
     finished_at: state.finished_at,
-    latest: members.latest(LATEST).map((member) => updateOf(book, member)),
+    latest: state.recent
+      .slice(-LATEST)
+      .reverse()
+      .flatMap((serial) => members.get(serial) ?? [])
+      .map((member) => updateOf(book, member)),
   };
 }
 

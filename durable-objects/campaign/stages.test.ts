@@ -1,8 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_STAGES, type Stage, stage as stageSchema, UPDATE_STATES } from '../../protocol/api.ts';
-import { emptyCounts } from './members.ts';
-import { type Counts, stageEnds, total } from './stages.ts';
+import { type Counts, emptyCounts, stageEnds, total } from './stages.ts';
 
 const stages = (...percentages: number[]): Stage[] =>
   percentages.map((percentage) => stageSchema.parse({ name: `${percentage} %`, percentage }));

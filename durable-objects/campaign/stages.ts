@@ -1,11 +1,43 @@
 /** How many members each stage has, and how they are counted. Pure. */
-import type { FailureClass, Stage, UpdateState } from '../../protocol/api.ts';
+import {
+  FAILURE_CLASSES,
+  type FailureClass,
+  type Stage,
+  UPDATE_STATES,
+  type UpdateState,
+} from '../../protocol/api.ts';
 
 /** Members by state. */
 export type Counts = Record<UpdateState, number>;
 
 /** Failed and rolled back members by how they failed. */
 export type Failures = Record<FailureClass, number>;
+
+export const emptyCounts = (): Counts =>
+  Object.fromEntries(UPDATE_STATES.map((state) => [state, 0])) as Counts;
+
+export const noFailures = (): Failures =>
+  Object.fromEntries(FAILURE_CLASSES.map((name) => [name, 0])) as Failures;
+
+/**
+ * Where the stages that are no group end, of the members that are in no group's stage. `groups` is how many members
+ * each group has, and '' none.
+ */
+export function sharesOf(stages: readonly Stage[], groups: ReadonlyMap<string, number>): number[] {
+  const own = new Set(stages.flatMap(({ group }) => group ?? []));
+  let left = 0;
+  for (const [group, n] of groups) if (!own.has(group)) left += n;
+  return stageEnds(left, stages.filter(isShare));
+}
+
+/** The stage of a member that is in no group's: the `position`-th of these, given where their stages end. */
+export function stageAt(stages: readonly Stage[], ends: readonly number[], position: number): number {
+  const index = ends.findIndex((end) => position < end);
+  const stage = stages.filter(isShare)[index === -1 ? ends.length - 1 : index];
+  return stage === undefined ? 0 : stages.indexOf(stage);
+}
+
+const isShare = ({ group }: Stage): boolean => group === undefined;
 
 /**
  * The first member that is not in stage i, for every stage that is no group, of the `total` members that are in no

@@ -7,23 +7,33 @@ import { addCampaign } from '../../store/campaigns.ts';
 import type { Database } from '../../store/connection.ts';
 import { findFirmwareNamed } from '../../store/firmware.ts';
 import type { Env } from '../env.ts';
+import type { Book } from './book.ts';
 import { type Definition, definitionOf } from './definition.ts';
 import type { Member } from './member.ts';
+import { placeOf, START } from './members.ts';
 
-/** Starts the campaigns that take these members back; answers, in sentences, what cannot be taken back. */
-export async function takeBack(
-  env: Env,
-  db: Database,
-  failed: Definition,
-  members: readonly Member[],
-): Promise<string[]> {
+/** Devices taken back by one campaign. */
+const MOST = 100_000;
+
+/**
+ * Starts the campaigns that take back the members that completed after a moment (Unix milliseconds); answers, in
+ * sentences, what cannot be taken back. May be repeated: what has been started is not started twice.
+ */
+export async function takeBack(env: Env, db: Database, book: Book, after: number): Promise<string[]> {
+  const { definition } = book;
   const problems: string[] = [];
-  const byVersion = Map.groupBy(members, (member) => member.from_version ?? 'an unknown version');
-  for (const [version, group] of byVersion) {
-    const problem = await takeBackTo(env, db, failed, version, group);
-    if (problem !== undefined) problems.push(problem);
+  for (let cursor = START; ; ) {
+    const members = book.members.completedAfter(cursor, after, MOST);
+    const last = members.at(-1);
+    if (last === undefined) return problems;
+    const byVersion = Map.groupBy(members, (member) => member.from_version ?? 'an unknown version');
+    for (const [version, group] of byVersion) {
+      const id = await uuidOf([definition.id, version, after, cursor.serial_no].join('\n'));
+      const problem = await takeBackTo(env, db, definition, version, group, id);
+      if (problem !== undefined) problems.push(problem);
+    }
+    cursor = placeOf(last);
   }
-  return problems;
 }
 
 async function takeBackTo(
@@ -32,6 +42,7 @@ async function takeBackTo(
   failed: Definition,
   version: string,
   members: readonly Member[],
+  id: string,
 ): Promise<string | undefined> {
   const { kind, model } = failed.firmware;
   const firmware = await findFirmwareNamed(db, { kind, model, name: failed.firmware.name ?? null, version });
@@ -55,9 +66,25 @@ async function takeBackTo(
     db,
     { ...policy, name, firmware_id: firmware.id, target },
     `campaign:${failed.id}`,
+    id,
   );
   // It was good enough to be left behind: its own minimum is no reason to stay on a version that failed.
   const definition = definitionOf(row, { ...firmware, minVersion: null });
-  const outcome = await env.CAMPAIGN.getByName(row.id).start(definition);
+  const campaign = env.CAMPAIGN.getByName(row.id);
+  if ((await campaign.look()) !== null) return undefined;
+  const outcome = await campaign.start(definition);
   return outcome.ok ? undefined : `${members.length} did not go back to ${version}: ${outcome.problem}`;
+}
+
+/** The same UUID for the same text (RFC 9562 §5.8). */
+async function uuidOf(text: string): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))).slice(
+    0,
+    16,
+  );
+  hash[6] = ((hash[6] ?? 0) & 0x0f) | 0x80;
+  hash[8] = ((hash[8] ?? 0) & 0x3f) | 0x80;
+  return Buffer.from(hash)
+    .toString('hex')
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-');
 }

@@ -4,9 +4,9 @@ import { z } from 'zod';
 import type { Outcome } from '../../durable-objects/campaign/campaign.ts';
 import { definitionOf } from '../../durable-objects/campaign/definition.ts';
 import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
-import { emptyCounts } from '../../durable-objects/campaign/members.ts';
 import { metricsOf } from '../../durable-objects/campaign/metrics.ts';
 import type { Snapshot } from '../../durable-objects/campaign/snapshot.ts';
+import { emptyCounts } from '../../durable-objects/campaign/stages.ts';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import {
   type Campaign,
