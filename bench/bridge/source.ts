@@ -24,7 +24,7 @@ export class Source implements Feed {
   readonly #message: Message;
   #socket: Socket | undefined;
   #full = false;
-  #rest = Buffer.alloc(0);
+  #rest: Buffer = Buffer.alloc(0);
   #marks: { at: number; resolve: (now: number) => void }[] = [];
 
   private constructor(message: Message) {
@@ -133,9 +133,9 @@ export class Source implements Feed {
     packet[1] = (length & 0x7f) | 0x80;
     packet[2] = length >> 7;
     packet.writeUInt16BE(topic.length, 3);
-    packet.latin1Write(topic, 5);
+    packet.write(topic, 5, 'latin1');
     packet.writeUInt16BE(packetId(n), 5 + topic.length);
-    packet.latin1Write(payload, 7 + topic.length);
+    packet.write(payload, 7 + topic.length, 'latin1');
     return packet;
   }
 }
