@@ -8,10 +8,12 @@ import { scaleBench } from './campaigns/scale.ts';
 import type { Bench, Result } from './compare.ts';
 import { downloadsBench } from './downloads.ts';
 import { ingestBench } from './ingest.ts';
+import { upsertBench } from './ledger/upsert.ts';
 
 const benches: Record<string, Bench> = {
   ingest: ingestBench,
   bridge: bridgeBench,
+  upsert: upsertBench,
   downloads: downloadsBench,
   'campaign-scale': scaleBench,
 };
