@@ -9,11 +9,13 @@ import type { Bench, Result } from './compare.ts';
 import { downloadsBench } from './downloads.ts';
 import { ingestBench } from './ingest.ts';
 import { upsertBench } from './ledger/upsert.ts';
+import { walBench } from './ledger/wal.ts';
 
 const benches: Record<string, Bench> = {
   ingest: ingestBench,
   bridge: bridgeBench,
   upsert: upsertBench,
+  wal: walBench,
   downloads: downloadsBench,
   'campaign-scale': scaleBench,
 };
