@@ -1,11 +1,14 @@
 /**
- * `npm run bench [-- NAME …]`: ratios, each measured side by side with its baseline in one run, as medians of
+ * `npm run bench [-- NAME …] [--devices N …]`: ratios, each measured side by side with its baseline in one run, as medians of
  * interleaved pairs. Printed as they come, and written to `bench/results.json` when all have run.
  */
 import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { bridgeBench } from './bridge/throughput.ts';
 import { scaleBench } from './campaigns/scale.ts';
 import type { Bench, Result } from './compare.ts';
+import { billableBench } from './cost/billable.ts';
+import { costModelBench } from './cost/cost-model.ts';
 import { downloadsBench } from './downloads.ts';
 import { ingestBench } from './ingest.ts';
 import { upsertBench } from './ledger/upsert.ts';
@@ -16,11 +19,21 @@ const benches: Record<string, Bench> = {
   bridge: bridgeBench,
   upsert: upsertBench,
   wal: walBench,
+  billable: billableBench,
+  'cost-model': costModelBench,
   downloads: downloadsBench,
   'campaign-scale': scaleBench,
 };
 
-const wanted = process.argv.slice(2);
+const { positionals: wanted, values } = parseArgs({
+  allowPositionals: true,
+  options: { devices: { type: 'string', multiple: true, default: ['10', '10000', '1000000'] } },
+});
+const devices = values.devices.map(Number);
+if (!devices.every((n) => Number.isSafeInteger(n) && n > 0)) {
+  process.stderr.write('bench: --devices takes a number of devices, 1 or more\n');
+  process.exit(2);
+}
 const unknown = wanted.find((name) => !(name in benches));
 if (unknown !== undefined) {
   process.stderr.write(`bench: there is no '${unknown}': ${Object.keys(benches).join(', ')}\n`);
@@ -29,7 +42,7 @@ if (unknown !== undefined) {
 const results: Result[] = [];
 for (const [name, bench] of Object.entries(benches)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
-  for (const result of await bench()) {
+  for (const result of await bench({ devices })) {
     results.push(result);
     process.stdout.write(
       `${result.ratio.toFixed(2).padStart(8)}  (goal ${result.goal})  ${result.name}: ${result.measured} ÷ ${result.baseline}\n`,
