@@ -4,6 +4,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { memoryBench } from './bridge/memory.ts';
 import { bridgeBench } from './bridge/throughput.ts';
 import { scaleBench } from './campaigns/scale.ts';
 import type { Bench, Result } from './compare.ts';
@@ -17,6 +18,7 @@ import { walBench } from './ledger/wal.ts';
 const benches: Record<string, Bench> = {
   ingest: ingestBench,
   bridge: bridgeBench,
+  memory: memoryBench,
   upsert: upsertBench,
   wal: walBench,
   billable: billableBench,

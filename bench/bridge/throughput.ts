@@ -10,27 +10,13 @@ import { ingestBatch } from '../../protocol/bridge.ts';
 import { startSkylark } from '../../test/skylark.ts';
 import { type Bench, compare, type Result } from '../compare.ts';
 import { BrokerFeed } from './broker-feed.ts';
-import { type Edge, type Feed, type Message, startRig } from './rig.ts';
+import { heartbeat } from './heartbeats.ts';
+import { type Edge, type Feed, startRig } from './rig.ts';
 import { type Commit, Sink } from './sink.ts';
 import { Source } from './source.ts';
 
 const unpack = promisify(gunzip);
-/** More than a bridge holds at a time, so that none supersedes another. */
-const DEVICES = 32_768;
-/** One heartbeat in so many says something new: at the real edge each full batch waits for a transaction. */
-const NEWS = 100;
 const DELAY_MS = 20;
-
-const heartbeat: Message = (n) => {
-  const serial_no = `BENCH-${n % DEVICES}`;
-  const round = Math.floor(n / DEVICES);
-  const state = (n + round) % NEWS === 0 ? `state-${round}` : undefined;
-  const timestamp = Math.floor(Date.now() / 1000);
-  return {
-    topic: `devices/${serial_no}/heartbeat`,
-    payload: JSON.stringify({ serial_no, model: 'BENCH', current_firmware: 'v1.0.0', timestamp, state }),
-  };
-};
 
 interface Road {
   /** What the bridge reads from. */
