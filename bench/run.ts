@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { memoryBench } from './bridge/memory.ts';
+import { outageBench } from './bridge/outage.ts';
 import { bridgeBench } from './bridge/throughput.ts';
 import { scaleBench } from './campaigns/scale.ts';
 import type { Bench, Result } from './compare.ts';
@@ -19,6 +20,7 @@ const benches: Record<string, Bench> = {
   ingest: ingestBench,
   bridge: bridgeBench,
   memory: memoryBench,
+  outage: outageBench,
   upsert: upsertBench,
   wal: walBench,
   billable: billableBench,

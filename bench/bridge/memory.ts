@@ -1,6 +1,6 @@
-/** What a bridge holds in memory while 10,000 heartbeats a second pass through it. */
+/** What a bridge takes of a machine's memory while 10,000 heartbeats a second pass through it. */
 import { setTimeout as wait } from 'node:timers/promises';
-import { type Bench, compare } from '../compare.ts';
+import type { Bench } from '../compare.ts';
 import { heartbeat } from './heartbeats.ts';
 import { keepPace } from './pace.ts';
 import { startRig } from './rig.ts';
@@ -10,34 +10,36 @@ import { Source } from './source.ts';
 const PER_SECOND = 10_000;
 /** As far as an edge is. */
 const EDGE_MS = 50;
-const WARM_MS = 10_000;
-const PAUSE_MS = 3000;
+const LOOKS = 45;
+/** The smallest machine that is for hire everywhere. */
+const MACHINE_MB = 512;
 
 export const memoryBench: Bench = async () => {
   const sink = await new Sink(() => wait(EDGE_MS)).open();
-  const [busy, idle] = [
-    await startRig(await Source.start(heartbeat), sink),
-    await startRig(await Source.start(heartbeat), sink),
-  ];
-  const stop = keepPace(busy.feed, PER_SECOND);
+  const { feed, memory, close } = await startRig(await Source.start(heartbeat), sink);
+  const idle = await memory();
+  const stop = keepPace(feed, PER_SECOND);
   try {
-    await wait(WARM_MS);
-    const result = await compare(
-      'memory of a bridge with 10,000 heartbeats a second ÷ of one with none',
-      '≤ 2',
-      'MB',
-      async () => {
-        await wait(PAUSE_MS);
-        return busy.memory();
+    let most = 0;
+    for (let look = 0; look < LOOKS; look += 1) {
+      await wait(1000);
+      most = Math.max(most, await memory());
+    }
+    const { acknowledged, due } = feed;
+    if (due - acknowledged > 2 * PER_SECOND)
+      throw new Error(`the bridge took ${acknowledged} of ${due} only`);
+    return [
+      {
+        name: `most memory of a bridge with 10,000 heartbeats a second, in ${LOOKS} s ÷ a small machine's`,
+        goal: '≤ 1',
+        ratio: most / MACHINE_MB,
+        measured: `${most.toFixed(0)} MB (${idle.toFixed(0)} MB with none)`,
+        baseline: `${MACHINE_MB} MB`,
       },
-      () => idle.memory(),
-    );
-    const { sent, acknowledged, due } = busy.feed;
-    if (due - sent > 2 * PER_SECOND) throw new Error(`the bridge took ${acknowledged} of ${due} only`);
-    return [result];
+    ];
   } finally {
     stop();
-    await Promise.all([busy.close(), idle.close()]);
+    await close();
     sink.close();
   }
 };
