@@ -8,6 +8,7 @@ import { memoryBench } from './bridge/memory.ts';
 import { outageBench } from './bridge/outage.ts';
 import { bridgeBench } from './bridge/throughput.ts';
 import { scaleBench } from './campaigns/scale.ts';
+import { commandsBench } from './commands.ts';
 import type { Bench, Result } from './compare.ts';
 import { billableBench } from './cost/billable.ts';
 import { costModelBench } from './cost/cost-model.ts';
@@ -21,6 +22,7 @@ const benches: Record<string, Bench> = {
   bridge: bridgeBench,
   memory: memoryBench,
   outage: outageBench,
+  commands: commandsBench,
   upsert: upsertBench,
   wal: walBench,
   billable: billableBench,
