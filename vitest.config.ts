@@ -15,7 +15,7 @@ export default defineConfig({
       {
         test: {
           name: 'node',
-          include: ['{protocol,views,broker-bridge,device,cli,local}/**/*.test.{ts,tsx}'],
+          include: ['{protocol,views,broker-bridge,device,cli,local,bench}/**/*.test.{ts,tsx}'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },

@@ -12,8 +12,14 @@ export interface Result {
   baseline: string;
 }
 
+/** From the command line. */
+export interface BenchOptions {
+  /** Sizes of the fleets whose cost is worked out. */
+  devices: number[];
+}
+
 /** A file of `bench/`: measures, and cleans up after itself. */
-export type Bench = () => Promise<Result[]>;
+export type Bench = (options: BenchOptions) => Promise<Result[]>;
 
 export const median = (values: readonly number[]): number =>
   [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;

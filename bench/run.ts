@@ -1,24 +1,49 @@
 /**
- * `npm run bench [-- NAME …]`: ratios, each measured side by side with its baseline in one run, as medians of
+ * `npm run bench [-- NAME …] [--devices N …]`: ratios, each measured side by side with its baseline in one run, as medians of
  * interleaved pairs. Printed as they come, and written to `bench/results.json` when all have run.
  */
 import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { memoryBench } from './bridge/memory.ts';
+import { outageBench } from './bridge/outage.ts';
+import { bridgeBench } from './bridge/throughput.ts';
 import { scaleBench } from './campaigns/scale.ts';
+import { commandsBench } from './commands.ts';
 import type { Bench, Result } from './compare.ts';
+import { billableBench } from './cost/billable.ts';
+import { costModelBench } from './cost/cost-model.ts';
 import { downloadsBench } from './firmware/downloads.ts';
-import { memoryBench } from './firmware/memory.ts';
+import { memoryBench as firmwareMemoryBench } from './firmware/memory.ts';
 import { uploadsBench } from './firmware/uploads.ts';
 import { ingestBench } from './ingest.ts';
+import { upsertBench } from './ledger/upsert.ts';
+import { walBench } from './ledger/wal.ts';
 
 const benches: Record<string, Bench> = {
   ingest: ingestBench,
+  bridge: bridgeBench,
+  'bridge-memory': memoryBench,
+  outage: outageBench,
+  commands: commandsBench,
+  upsert: upsertBench,
+  wal: walBench,
+  billable: billableBench,
+  'cost-model': costModelBench,
   'firmware-downloads': downloadsBench,
   'firmware-uploads': uploadsBench,
-  'firmware-memory': memoryBench,
+  'firmware-memory': firmwareMemoryBench,
   'campaign-scale': scaleBench,
 };
 
-const wanted = process.argv.slice(2);
+const { positionals: wanted, values } = parseArgs({
+  allowPositionals: true,
+  options: { devices: { type: 'string', multiple: true, default: ['10', '10000', '1000000'] } },
+});
+const devices = values.devices.map(Number);
+if (!devices.every((n) => Number.isSafeInteger(n) && n > 0)) {
+  process.stderr.write('bench: --devices takes a number of devices, 1 or more\n');
+  process.exit(2);
+}
 const unknown = wanted.find((name) => !(name in benches));
 if (unknown !== undefined) {
   process.stderr.write(`bench: there is no '${unknown}': ${Object.keys(benches).join(', ')}\n`);
@@ -27,7 +52,7 @@ if (unknown !== undefined) {
 const results: Result[] = [];
 for (const [name, bench] of Object.entries(benches)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
-  for (const result of await bench()) {
+  for (const result of await bench({ devices })) {
     results.push(result);
     process.stdout.write(
       `${result.ratio.toFixed(2).padStart(8)}  (goal ${result.goal})  ${result.name}: ${result.measured} ÷ ${result.baseline}\n`,

@@ -64,6 +64,7 @@ export function renderMetrics(counters: Counters, status: Status): string {
     gauge('window', 'Messages held: not durable, so not acknowledged', status.window),
     gauge('window_bytes', 'Length of their payloads', status.windowBytes),
     gauge('lag_seconds', 'Age of the oldest of them', status.lagSeconds),
+    gauge('memory_bytes', 'Resident memory of the process', process.memoryUsage.rss()),
   ];
   return metrics.join('');
 }

@@ -47,6 +47,15 @@ export class TestBroker extends EventEmitter<{ change: [] }> {
     return client;
   }
 
+  /** As if a device had said it, at QoS 1; resolves when the broker takes more. */
+  publish(topic: string, payload: string): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#aedes.publish({ cmd: 'publish', topic, payload, qos: 1, retain: false, dup: false }, (error) =>
+        error ? reject(error) : resolve(),
+      );
+    });
+  }
+
   /** The connections end without a word; what the broker holds, it keeps. */
   cut(): void {
     for (const socket of this.sockets) socket.destroy();

@@ -10,6 +10,7 @@ import type {
   UpdateState,
 } from '../protocol/api.ts';
 import { CAMPAIGN_STATUSES, campaignPolicy } from '../protocol/api.ts';
+import { batchRows } from './batch-rows.ts';
 import type { Database } from './connection.ts';
 import { pageOf, readCursor } from './page.ts';
 import { allCampaigns as all, campaignDevices, campaigns, firmware } from './schema.ts';
@@ -210,8 +211,10 @@ export async function writeMembers(
     UPDATE devices d SET target_version = r.version, updated_at = now(),
       status = (CASE WHEN d.status = 'offline' THEN 'offline' WHEN r.version IS NULL THEN 'online'
                      ELSE 'updating' END)::device_status
-    FROM unnest(${column((m) => m.serial_no)}::text[], ${column((m) => m.target_version)}::text[])
-      AS r(serial_no, version)
+    FROM ${batchRows([
+      ['text', sorted.map((m) => m.serial_no)],
+      ['text', sorted.map((m) => m.target_version)],
+    ])} AS r(serial_no, version)
     WHERE d.serial_no = r.serial_no AND d.target_version IS DISTINCT FROM r.version
       AND (r.version IS NOT NULL OR d.target_version = ${toVersion})`);
   await db.batch([insert, targets]);

@@ -4,6 +4,7 @@ import {
   arrayOverlaps,
   asc,
   eq,
+  getTableColumns,
   gt,
   gte,
   inArray,
@@ -16,6 +17,7 @@ import {
 } from 'drizzle-orm';
 import type { ChangeDevice, Device, DeviceStatus, Page, Paging, RegisterDevice } from '../protocol/api.ts';
 import { serialNo } from '../protocol/identifiers.ts';
+import { batchRows } from './batch-rows.ts';
 import type { Database } from './connection.ts';
 import { noteConnection } from './device-events.ts';
 import { groupsCondition } from './groups.ts';
@@ -202,11 +204,14 @@ export interface DeviceReport {
   battery?: number | undefined;
   temperature?: number | undefined;
   apps?: Record<string, string> | undefined;
+  /** It was offline until now, as far as is known: its timeline says when it came back. */
+  back?: boolean;
 }
 
 /**
  * Writes what devices said of themselves, inserting those unknown so far, and answers all of their rows. An
- * update in flight shows as `updating`. Those inserted are `approved`, or wait for it. Sorted by serial number so that concurrent batches cannot deadlock.
+ * update in flight shows as `updating`. Those inserted are `approved`, or wait for it. One statement where all are
+ * known, four otherwise. Sorted by serial number so that concurrent batches cannot deadlock.
  */
 export async function recordReports(
   db: Database,
@@ -215,42 +220,65 @@ export async function recordReports(
 ): Promise<DeviceRow[]> {
   if (reports.length === 0) return [];
   const sorted = [...reports].sort((a, b) => (a.serial_no < b.serial_no ? -1 : 1));
-  const column = <Value>(pick: (report: DeviceReport) => Value) => sql.param(sorted.map(pick));
-  const rows = sql`unnest(
-      ${column((r) => r.serial_no)}::text[], ${column((r) => r.model)}::text[],
-      ${column((r) => r.current_firmware)}::text[], ${column((r) => r.status)}::device_status[],
-      ${column((r) => r.last_seen.toISOString())}::timestamptz[], ${column((r) => r.group ?? null)}::text[],
-      ${column((r) => r.state ?? null)}::text[], ${column((r) => r.battery ?? null)}::float8[],
-      ${column((r) => r.temperature ?? null)}::float8[],
-      ${column((r) => (r.apps === undefined ? null : JSON.stringify(r.apps)))}::text[]
-    ) AS r(serial_no, model, firmware, status, last_seen, group_name, state, battery, temperature, apps)`;
-  const insert = db.execute(sql`
+  const back = sorted.filter((report) => report.back === true);
+  const known =
+    back.length === 0
+      ? await updateReported(db, sorted)
+      : (await db.batch([noteBack(db, back), updateReported(db, sorted)]))[1];
+  if (known.length === sorted.length) return known;
+  const met = new Set(known.map((row) => row.serialNo));
+  const unknown = sorted.filter(({ serial_no }) => !met.has(serial_no));
+  const [, fresh] = await db.batch([insertReported(db, unknown, approved), updateReported(db, unknown)]);
+  return [...known, ...fresh];
+}
+
+/** Before their rows say it: devices that were offline until now. */
+const noteBack = (db: Database, back: readonly DeviceReport[]) =>
+  db.execute(sql`
+    WITH back AS (SELECT d.id, r.last_seen FROM ${seenRows(back.map(({ serial_no, last_seen }) => ({ serial_no, last_seen: last_seen.getTime() })))}
+                  JOIN devices d ON d.serial_no = r.serial_no WHERE d.status = 'offline')
+    ${noteConnection('online', sql`back`, sql`last_seen`)}`);
+
+const updateReported = (db: Database, reports: readonly DeviceReport[]) =>
+  db
+    .update(devices)
+    .set({
+      model: sql`r.model`,
+      currentFirmware: sql`r.firmware`,
+      lastSeen: sql`GREATEST(${devices.lastSeen}, r.last_seen)`,
+      status: sql`CASE WHEN r.status = 'online' AND ${devices.targetVersion} IS NOT NULL THEN 'updating' ELSE r.status END`,
+      group: sql`COALESCE(${devices.group}, r.group_name)`,
+      powerState: sql`COALESCE(r.state, ${devices.powerState})`,
+      battery: sql`COALESCE(r.battery, ${devices.battery})`,
+      temperature: sql`COALESCE(r.temperature, ${devices.temperature})`,
+      apps: sql`COALESCE(r.apps, ${devices.apps})`,
+      updatedAt: sql`now()`,
+    })
+    .from(reportedRows(reports))
+    .where(sql`${devices.serialNo} = r.serial_no`)
+    .returning(getTableColumns(devices));
+
+const insertReported = (db: Database, reports: readonly DeviceReport[], approved: boolean) =>
+  db.execute(sql`
     INSERT INTO devices (serial_no, model, current_firmware, status, last_seen, group_name, approved)
-    SELECT r.serial_no, r.model, r.firmware, r.status, r.last_seen, r.group_name, ${approved} FROM ${rows}
-    WHERE NOT EXISTS (SELECT FROM devices d WHERE d.serial_no = r.serial_no)
-    ON CONFLICT (serial_no) DO NOTHING`);
-  const update = db.execute(sql`
-    WITH back AS (SELECT d.id, r.last_seen FROM ${rows} JOIN devices d ON d.serial_no = r.serial_no
-                  WHERE d.status = 'offline' AND r.status = 'online'),
-         noted AS (${noteConnection('online', sql`back`, sql`last_seen`)})
-    UPDATE devices d SET
-      model = r.model, current_firmware = r.firmware, last_seen = GREATEST(d.last_seen, r.last_seen),
-      status = CASE WHEN r.status = 'online' AND d.target_version IS NOT NULL THEN 'updating' ELSE r.status END,
-      group_name = COALESCE(d.group_name, r.group_name), power_state = COALESCE(r.state, d.power_state),
-      battery = COALESCE(r.battery, d.battery), temperature = COALESCE(r.temperature, d.temperature),
-      apps = COALESCE(r.apps::jsonb, d.apps), updated_at = now()
-    FROM ${rows} WHERE d.serial_no = r.serial_no`);
-  const read = db
-    .select()
-    .from(devices)
-    .where(
-      inArray(
-        devices.serialNo,
-        sorted.map((r) => r.serial_no),
-      ),
-    );
-  const [, , known] = await db.batch([insert, update, read]);
-  return known;
+    SELECT r.serial_no, r.model, r.firmware, r.status, r.last_seen, r.group_name, ${approved}
+    FROM ${reportedRows(reports)} ON CONFLICT (serial_no) DO NOTHING`);
+
+function reportedRows(reports: readonly DeviceReport[]): SQL {
+  const column = <Value>(type: string, pick: (report: DeviceReport) => Value) =>
+    [type, reports.map(pick)] as const;
+  return sql`${batchRows([
+    column('text', (r) => r.serial_no),
+    column('text', (r) => r.model),
+    column('text', (r) => r.current_firmware),
+    column('device_status', (r) => r.status),
+    column('timestamptz', (r) => r.last_seen.toISOString()),
+    column('text', (r) => r.group ?? null),
+    column('text', (r) => r.state ?? null),
+    column('float8', (r) => r.battery ?? null),
+    column('float8', (r) => r.temperature ?? null),
+    column('jsonb', (r) => (r.apps === undefined ? null : JSON.stringify(r.apps))),
+  ])} AS r(serial_no, model, firmware, status, last_seen, group_name, state, battery, temperature, apps)`;
 }
 
 /** A device, and when it was last heard, in Unix milliseconds. */
@@ -259,10 +287,11 @@ export interface Seen {
   last_seen: number;
 }
 
-const seenRows = (devices: readonly Seen[]) => sql`unnest(
-  ${sql.param(devices.map(({ serial_no }) => serial_no))}::text[],
-  ${sql.param(devices.map(({ last_seen }) => new Date(last_seen).toISOString()))}::timestamptz[]
-) AS r(serial_no, last_seen)`;
+const seenRows = (devices: readonly Seen[]) =>
+  sql`${batchRows([
+    ['text', devices.map(({ serial_no }) => serial_no)],
+    ['timestamptz', devices.map(({ last_seen }) => new Date(last_seen).toISOString())],
+  ])} AS r(serial_no, last_seen)`;
 
 /** Marks devices as gone quiet, and notes it in their timelines. */
 export async function recordOffline(db: Database, gone: readonly Seen[]): Promise<void> {

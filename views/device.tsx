@@ -45,7 +45,7 @@ function describe({ kind, detail }: DeviceEvent): { title: string; more: string;
           }
         : { title: `Command ${text(detail.command)} sent`, more: '', tone: 'wait' };
     case 'online':
-      return { title: 'Online again', more: '', tone: 'good' };
+      return { title: 'Online', more: '', tone: 'good' };
     case 'offline':
       return { title: 'Offline', more: 'not heard from any more', tone: 'wait' };
     case 'certificate':

@@ -249,7 +249,9 @@ export class FleetShard extends DurableObject<Env> {
       const known = this.#presences.get(m.serial_no);
       if (known?.record === undefined && this.#deleted.has(m.serial_no, Date.now())) continue;
       if (isNews(known, m.heartbeat, m.received_at)) {
-        news.set(m.serial_no, { ...m.heartbeat, status: 'online', last_seen: new Date(m.received_at) });
+        const back = known?.online === false || news.get(m.serial_no)?.back === true;
+        const last_seen = new Date(m.received_at);
+        news.set(m.serial_no, { ...m.heartbeat, status: 'online', last_seen, back });
       }
     }
     const rows = await recordReports(this.#db, [...news.values()], !this.#approveFirst);

@@ -27,6 +27,44 @@ export function steadyFleet(): string[] {
   return byShard.flat();
 }
 
+/** What one full batch of heartbeats in which nothing is new costs, and one ring of a shard's alarm. */
+export interface HeartbeatCost {
+  batch: Billable;
+  alarm: Billable;
+}
+
+/** Measures it at an edge with `worker.ts` beside this. */
+export async function costOfHeartbeats(sky: Skylark): Promise<HeartbeatCost> {
+  const fleet = steadyFleet();
+  await arrive(sky, fleet);
+  await heartbeats(sky, fleet);
+  await alarms(sky);
+  // A shard with nothing to do loses its memory; one of a million devices never has nothing to do.
+  await heartbeats(sky, fleet);
+  await reset(sky);
+  for (let round = 0; round < ROUNDS; round += 1) await heartbeats(sky, fleet);
+  const batches = await reset(sky);
+  const rung = await alarms(sky);
+  const alarm = each((key) => rung[key] / rung.alarms);
+  // Alarms that rang meanwhile are counted with the others.
+  const batch = each((key) => (batches[key] - alarm[key] * batches.alarms) / (ROUNDS * SHARD_COUNT));
+  return { batch, alarm };
+}
+
+/**
+ * What 1,000 heartbeats cost where so many come in a second: in full batches, and with their share of the shards'
+ * alarms, which ring however many devices there are.
+ */
+export function perThousand(
+  { batch, alarm }: HeartbeatCost,
+  perSecond: number,
+): Billable & { total: number } {
+  const batches = 1000 / MAX_BATCH_MESSAGES;
+  const rings = (SHARD_COUNT / ALARM_S / perSecond) * 1000;
+  const cost = each((key) => Math.round((batch[key] * batches + alarm[key] * rings) * 100) / 100);
+  return { ...cost, total: KEYS.reduce((sum, key) => sum + cost[key], 0) };
+}
+
 /** The fleet's first heartbeats, as they come: spread over the last five minutes. */
 export async function arrive(sky: Skylark, fleet: readonly string[]): Promise<void> {
   const now = Date.now();
@@ -37,7 +75,7 @@ export async function arrive(sky: Skylark, fleet: readonly string[]): Promise<vo
 }
 
 /** One heartbeat of every device, in which nothing is new. */
-export async function heartbeats(sky: Skylark, fleet: readonly string[]): Promise<void> {
+async function heartbeats(sky: Skylark, fleet: readonly string[]): Promise<void> {
   const messages: Said[] = fleet.map((serial) => beat(serial, { model: 'STEADY' }));
   await deliver(sky, messages);
 }
@@ -48,8 +86,8 @@ export async function reset({ facts }: Pick<Skylark, 'facts'>): Promise<Billable
 }
 
 /** Resolves when every shard's alarm has rung, with what was billed meanwhile. */
-export async function alarms(sky: Skylark): Promise<Billable> {
-  const sum = counts.parse(Object.fromEntries(KEYS.map((key) => [key, 0])));
+async function alarms(sky: Skylark): Promise<Billable> {
+  const sum = each(() => 0);
   return eventually("the shards' alarms", async () => {
     const more = await reset(sky);
     for (const key of KEYS) sum[key] += more[key];
@@ -57,32 +95,9 @@ export async function alarms(sky: Skylark): Promise<Billable> {
   });
 }
 
-/**
- * What 1,000 heartbeats cost, out of what `n` of them did: their batches, and their share of the shards' alarms, which
- * ring each 10 s however many devices there are.
- */
-export function costOf(
-  batches: Billable,
-  n: number,
-  rung: Billable,
-  perSecond: number,
-): Billable & { total: number } {
-  const alarmsPerThousand = (SHARD_COUNT / ALARM_S / perSecond) * 1000;
-  const cost = counts.parse(
-    Object.fromEntries(
-      KEYS.map((key) => [
-        key,
-        round(
-          // Alarms that rang meanwhile are counted with the others.
-          ((batches[key] - (rung[key] / rung.alarms) * batches.alarms) / n) * 1000 +
-            (rung[key] / rung.alarms) * alarmsPerThousand,
-        ),
-      ]),
-    ),
-  );
-  return { ...cost, total: round(KEYS.reduce((sum, key) => sum + cost[key], 0)) };
-}
-
-const ALARM_S = 10;
+const ROUNDS = 4;
+/** A shard's alarm rings this often, while a device of it is online. */
+export const ALARM_S = 10;
 const KEYS = counts.keyof().options;
-const round = (n: number): number => Math.round(n * 100) / 100;
+export const each = (value: (key: keyof Billable) => number): Billable =>
+  counts.parse(Object.fromEntries(KEYS.map((key) => [key, value(key)])));

@@ -100,7 +100,32 @@ export class FleetShard extends real.FleetShard {
     await super.alarm();
   }
 }
-export { BrokerLink, Campaign, Coordinator, FleetStream, Releases } from '../../worker/index.ts';
+
+export class Campaign extends real.Campaign {
+  constructor(ctx: DurableObjectState, env: Env) {
+    countWrites(ctx);
+    super(ctx, countedEnv(env));
+  }
+
+  override async alarm(): Promise<void> {
+    counts.alarms += 1;
+    await super.alarm();
+  }
+}
+
+export class BrokerLink extends real.BrokerLink {
+  constructor(ctx: DurableObjectState, env: Env) {
+    countWrites(ctx);
+    super(ctx, countedEnv(env));
+  }
+
+  override async alarm(): Promise<void> {
+    counts.alarms += 1;
+    await super.alarm();
+  }
+}
+
+export { Coordinator, FleetStream, Releases } from '../../worker/index.ts';
 
 export default {
   fetch(request: Request, env: Env, ctx: ExecutionContext): Response | Promise<Response> {
