@@ -57,6 +57,8 @@ describe('the fleet, live', () => {
     expect(await statusOf('WILL')).toBe('online');
     await deliver(sky, [gone]);
     expect(await statusOf('WILL')).toBe('online');
+    const { items } = (await sky.api('GET', '/devices/WILL/history')).body as { items: { kind: string }[] };
+    expect(items.map(({ kind }) => kind)).toEqual(['online', 'offline']);
   });
 
   it('marks a device offline that has been silent for as long as the settings say', async () => {
