@@ -7,7 +7,10 @@ import { parseArgs } from 'node:util';
 import { memoryBench } from './bridge/memory.ts';
 import { outageBench } from './bridge/outage.ts';
 import { bridgeBench } from './bridge/throughput.ts';
+import { pageBench } from './campaigns/page.ts';
+import { reportsBench } from './campaigns/reports.ts';
 import { scaleBench } from './campaigns/scale.ts';
+import { watchersBench } from './campaigns/watchers.ts';
 import { commandsBench } from './commands.ts';
 import type { Bench, Result } from './compare.ts';
 import { billableBench } from './cost/billable.ts';
@@ -32,6 +35,9 @@ const benches: Record<string, Bench> = {
   'firmware-downloads': downloadsBench,
   'firmware-uploads': uploadsBench,
   'firmware-memory': firmwareMemoryBench,
+  'campaign-reports': reportsBench,
+  'campaign-watchers': watchersBench,
+  'campaign-page': pageBench,
   'campaign-scale': scaleBench,
 };
 

@@ -344,8 +344,8 @@ describe('the dashboard in a real browser', () => {
     const page = await signedIn(options);
     const { items } = (await sky.api('GET', '/campaigns')).body as { items: { id: string; name: string }[] };
     const failed = items.find(({ name }) => name === 'Fails');
-    const [firmware] = ((await sky.api('GET', '/firmware')).body as { items: { id: string }[] }).items;
-    const draft = await sky.api('POST', '/campaigns', { name: 'Rehearsed', firmware_id: firmware?.id });
+    const { id: firmware_id } = await publishFirmware(sky, `v9.0.${Date.now()}`);
+    const draft = await sky.api('POST', '/campaigns', { name: 'Rehearsed', firmware_id });
     for (const path of [
       '/',
       '/devices',
@@ -366,7 +366,7 @@ describe('the dashboard in a real browser', () => {
       `/campaigns/${failed?.id}/devices/FAILS-0`,
       `/campaigns/${items[0]?.id}/edit`,
     ]) {
-      await page.goto(path);
+      expect((await page.goto(path))?.ok()).toBe(true);
       const { violations } = await new AxeBuilder({ page })
         .withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'])
         .analyze();

@@ -1,4 +1,6 @@
 /** The Worker and its objects, with a way in for the bench: ticks without waiting, reports without the road to them. */
+import { foundDevice } from '../../durable-objects/campaign/found.ts';
+import { Members } from '../../durable-objects/campaign/members.ts';
 import type { Env } from '../../durable-objects/env.ts';
 import type { Reported } from '../../durable-objects/fleet-shard/messages.ts';
 import { hash32 } from '../../protocol/shards.ts';
@@ -26,25 +28,37 @@ export class Campaign extends real.Campaign {
   }
 
   /** What a loop without any decision does: a statement for each row, by its key. */
-  bareLoop(from: number, round: number): void {
+  bareLoop(from: number, now: number): void {
     for (let n = from; n < from + BATCH; n += 1) {
       this.ctx.storage.sql.exec(
-        'UPDATE bare SET state = ?, updated_at = ? WHERE h = ? AND serial_no = ?',
+        'UPDATE members SET state = ?, updated_at = ?, revision = revision + 1 WHERE h = ? AND serial_no = ?',
         'downloading',
-        round,
+        now,
         hash32(`BARE-${n}`),
         `BARE-${n}`,
       );
     }
   }
 
-  /** The rows for that, like the members'. */
+  /** Rows for that: a campaign's members, with nothing else about them. */
   bareRows(n: number): void {
-    const { sql } = this.ctx.storage;
-    sql.exec(`DROP TABLE IF EXISTS bare; CREATE TABLE bare (
-      h INTEGER, serial_no TEXT, state TEXT, updated_at INTEGER, PRIMARY KEY (h, serial_no)) WITHOUT ROWID`);
-    for (let i = 0; i < n; i += 1)
-      sql.exec('INSERT INTO bare VALUES (?, ?, ?, ?)', hash32(`BARE-${i}`), `BARE-${i}`, 'pending', 0);
+    const members = new Members(this.ctx.storage.sql);
+    members.create();
+    const rows = Array.from({ length: n }, (_, i) =>
+      foundDevice({
+        serial_no: `BARE-${i}`,
+        device_id: crypto.randomUUID(),
+        from_version: 'v1.0.0',
+        gateway: null,
+        zone: null,
+        group: null,
+        skip: null,
+      }),
+    );
+    members.add(
+      rows.sort((a, b) => a.h - b.h).map((row) => ({ ...row, stage: 0 })),
+      0,
+    );
   }
 }
 export { BrokerLink, Coordinator, FleetShard, FleetStream, Releases } from '../../worker/index.ts';

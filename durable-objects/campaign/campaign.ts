@@ -257,12 +257,12 @@ export class Campaign extends DurableObject<Env> {
   override async alarm(): Promise<void> {
     const scheduled = this.ctx.storage.kv.get<string>('scheduled');
     if (scheduled !== undefined) await this.#beginScheduled(scheduled);
-    const before = this.#ticking;
-    this.#ticking = before.then(() => this.#tick());
+    const tick = this.#ticking.then(() => this.#tick());
+    // One that fails is reported by its alarm, and the next one does its work.
+    this.#ticking = tick.catch(() => undefined);
     try {
-      await this.#ticking;
+      await tick;
     } finally {
-      this.#ticking = Promise.resolve();
       await this.#tickSoon(TICK_MS);
     }
   }
@@ -391,8 +391,7 @@ export class Campaign extends DurableObject<Env> {
 
   /** After this no command that was not sent yet leaves any more. */
   async #holdBack(book: Book): Promise<void> {
-    // A tick that fails is reported by its alarm.
-    await this.#ticking.catch(() => undefined);
+    await this.#ticking;
     await this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id);
     await this.#writeCampaign(book);
     await this.#tickSoon(0);

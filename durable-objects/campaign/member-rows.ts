@@ -43,12 +43,10 @@ const FIXED = [
 
 export const COLUMNS = [...FIXED, ...MUTABLE].map((column) => `m.${column}`).join(', ');
 
-const SET = MUTABLE.map((column, i) => `${column} = w.value->>${i + 2}`).join(', ');
-
 /** Makes the tables, empty. */
 export function createTables(sql: SqlStorage): void {
   sql.exec(`
-    DROP TABLE IF EXISTS members; DROP TABLE IF EXISTS open; DROP TABLE IF EXISTS unwritten;
+    DROP TABLE IF EXISTS members; DROP TABLE IF EXISTS unwritten;
     CREATE TABLE members (
       h INTEGER NOT NULL, serial_no TEXT NOT NULL, device_id TEXT NOT NULL, stage INTEGER NOT NULL,
       state TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0, from_version TEXT, version TEXT, gateway TEXT,
@@ -57,7 +55,7 @@ export function createTables(sql: SqlStorage): void {
       finished_at INTEGER, updated_at INTEGER NOT NULL, next_at INTEGER, wake_at INTEGER,
       revision INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;
     -- Members the clock must look at, by when.
-    CREATE TABLE open (wake_at INTEGER, h INTEGER, serial_no TEXT, PRIMARY KEY (wake_at, h, serial_no)) WITHOUT ROWID;
+    CREATE INDEX awake ON members (wake_at) WHERE wake_at IS NOT NULL;
     -- Members whose row in the ledger is older than the one here.
     CREATE TABLE unwritten (h INTEGER, serial_no TEXT, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;`);
 }
@@ -72,42 +70,30 @@ export function readRows(sql: SqlStorage, serialNos: readonly string[]): Row[] {
     .toArray();
 }
 
-/** Writes members that have changed, and when the clock must look at them; `before` is when it was to look. */
-export function writeRows(
-  sql: SqlStorage,
-  changed: readonly { member: Member; before: number | null }[],
-): void {
-  const rows = changed.map(({ member, before }) => ({ h: hash32(member.serial_no), member, before }));
-  sql.exec(
-    `UPDATE members SET ${SET} FROM json_each(?) w WHERE members.h = w.value->>0 AND members.serial_no = w.value->>1`,
-    JSON.stringify(
-      rows.map(({ h, member }) => [h, member.serial_no, ...MUTABLE.map((column) => member[column])]),
-    ),
+/** Writes members that have changed: of each only the columns that did. */
+export function writeRows(sql: SqlStorage, changed: readonly { member: Member; before: Member }[]): void {
+  const byColumns = Map.groupBy(changed, ({ member, before }) =>
+    MUTABLE.filter((column) => member[column] !== before[column]).join(),
   );
+  for (const [names, rows] of byColumns) {
+    const columns = MUTABLE.filter((column) => names.split(',').includes(column));
+    if (columns.length === 0) continue;
+    const set = columns.map((column, i) => `${column} = w.value->>${i + 2}`).join(', ');
+    sql.exec(
+      `UPDATE members SET ${set} FROM json_each(?) w WHERE members.h = w.value->>0 AND members.serial_no = w.value->>1`,
+      JSON.stringify(
+        rows.map(({ member }) => [
+          hash32(member.serial_no),
+          member.serial_no,
+          ...columns.map((column) => member[column]),
+        ]),
+      ),
+    );
+  }
   markUnwritten(
     sql,
-    rows.map(({ h, member }) => [h, member.serial_no]),
+    changed.map(({ member: { serial_no } }) => [hash32(serial_no), serial_no]),
   );
-  const moved = rows.filter(({ member, before }) => member.wake_at !== before);
-  const asleep = moved.flatMap(({ h, member, before }) =>
-    before === null ? [] : [[before, h, member.serial_no]],
-  );
-  const awake = moved.flatMap(({ h, member }) =>
-    member.wake_at === null ? [] : [[member.wake_at, h, member.serial_no]],
-  );
-  if (asleep.length > 0) {
-    sql.exec(
-      `DELETE FROM open WHERE (wake_at, h, serial_no) IN
-         (SELECT value->>0, value->>1, value->>2 FROM json_each(?))`,
-      JSON.stringify(asleep),
-    );
-  }
-  if (awake.length > 0) {
-    sql.exec(
-      'INSERT OR IGNORE INTO open SELECT value->>0, value->>1, value->>2 FROM json_each(?)',
-      JSON.stringify(awake),
-    );
-  }
 }
 
 /** The ledger does not know these, given with their hashes, in their newest state. */

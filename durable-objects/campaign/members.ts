@@ -27,9 +27,7 @@ const IN_FLIGHT = "('offered', 'downloading', 'installing', 'rebooting')";
 export class Members {
   readonly #sql: SqlStorage;
   /** While many change at once: those read ahead, and those to be written at the end. */
-  #batch:
-    | { read: Map<string, Member>; changed: Map<string, { member: Member; before: number | null }> }
-    | undefined;
+  #batch: { read: Map<string, Member>; changed: Map<string, { member: Member; before: Member }> } | undefined;
 
   constructor(sql: SqlStorage) {
     this.#sql = sql;
@@ -106,26 +104,22 @@ export class Members {
   /** Members the clock must look at now, those longest due first. */
   due(now: number, limit: number): Member[] {
     return this.#sql
-      .exec<Row>(
-        `SELECT ${COLUMNS} FROM (SELECT h, serial_no, wake_at AS due FROM open WHERE wake_at <= ? ORDER BY wake_at
-           LIMIT ?) o
-         JOIN members m ON m.h = o.h AND m.serial_no = o.serial_no ORDER BY o.due`,
-        now,
-        limit,
-      )
+      .exec<Row>(`SELECT ${COLUMNS} FROM members m WHERE wake_at <= ? ORDER BY wake_at LIMIT ?`, now, limit)
       .toArray();
   }
 
   /** When the clock must look at one of them next. */
   nextWake(): number | null {
-    return this.#sql.exec<{ at: number | null }>('SELECT min(wake_at) AS at FROM open').one().at;
+    return this.#sql
+      .exec<{ at: number | null }>('SELECT min(wake_at) AS at FROM members WHERE wake_at IS NOT NULL')
+      .one().at;
   }
 
   /** How many are under way behind each gateway. */
   byGateway(): Map<string, number> {
     const rows = this.#sql.exec<{ gateway: string; n: number }>(
-      `SELECT m.gateway, count(*) AS n FROM open o JOIN members m ON m.h = o.h AND m.serial_no = o.serial_no
-       WHERE m.gateway IS NOT NULL AND m.state IN ${IN_FLIGHT} GROUP BY m.gateway`,
+      `SELECT gateway, count(*) AS n FROM members INDEXED BY awake
+       WHERE wake_at IS NOT NULL AND gateway IS NOT NULL AND state IN ${IN_FLIGHT} GROUP BY gateway`,
     );
     return new Map([...rows].map(({ gateway, n }) => [gateway, n]));
   }
@@ -135,7 +129,7 @@ export class Members {
     const open = this.#select('wake_at IS NOT NULL');
     const moved = open.map((member) => ({
       member: { ...member, wake_at: wakeAt(member) },
-      before: member.wake_at,
+      before: member,
     }));
     if (moved.length > 0) writeRows(this.#sql, moved);
   }
@@ -183,10 +177,10 @@ export class Members {
     };
     const { serial_no } = member;
     if (this.#batch === undefined) {
-      writeRows(this.#sql, [{ member: next, before: member.wake_at }]);
+      writeRows(this.#sql, [{ member: next, before: member }]);
       return next;
     }
-    const { before } = this.#batch.changed.get(serial_no) ?? { before: member.wake_at };
+    const { before } = this.#batch.changed.get(serial_no) ?? { before: member };
     this.#batch.changed.set(serial_no, { member: next, before });
     return next;
   }

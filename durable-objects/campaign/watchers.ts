@@ -33,7 +33,13 @@ export class Watchers {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
       const latest = look();
-      for (const socket of this.#ctx.getWebSockets()) socket.send(this.#render(socket, latest, 'update'));
+      const rendered = new Map<string, string>();
+      for (const socket of this.#ctx.getWebSockets()) {
+        const key = this.#ctx.getTags(socket).join();
+        const text = rendered.get(key) ?? this.#render(socket, latest, 'update');
+        rendered.set(key, text);
+        socket.send(text);
+      }
     }, SPACING_MS);
   }
 
