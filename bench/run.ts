@@ -1,10 +1,10 @@
 /**
- * `npm run bench [-- NAME …] [--devices N …]`: ratios, each measured side by side with its baseline in one run, as medians of
- * interleaved pairs. Printed as they come, and written to `bench/results.json` when all have run.
+ * `npm run bench [-- NAME …] [--devices N …]`: ratios, each measured side by side with its baseline in one run, as
+ * medians of interleaved pairs. Printed as they come, and written to `bench/results.json` when all have run.
  */
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { memoryBench } from './bridge/memory.ts';
+import { bridgeMemoryBench } from './bridge/memory.ts';
 import { outageBench } from './bridge/outage.ts';
 import { bridgeBench } from './bridge/throughput.ts';
 import { scaleBench } from './campaigns/scale.ts';
@@ -12,7 +12,9 @@ import { commandsBench } from './commands.ts';
 import type { Bench, Result } from './compare.ts';
 import { billableBench } from './cost/billable.ts';
 import { costModelBench } from './cost/cost-model.ts';
-import { downloadsBench } from './downloads.ts';
+import { downloadsBench } from './firmware/downloads.ts';
+import { memoryBench } from './firmware/memory.ts';
+import { uploadsBench } from './firmware/uploads.ts';
 import { ingestBench } from './ingest.ts';
 import { upsertBench } from './ledger/upsert.ts';
 import { walBench } from './ledger/wal.ts';
@@ -20,14 +22,16 @@ import { walBench } from './ledger/wal.ts';
 const benches: Record<string, Bench> = {
   ingest: ingestBench,
   bridge: bridgeBench,
-  memory: memoryBench,
-  outage: outageBench,
+  'bridge-memory': bridgeMemoryBench,
+  'bridge-outage': outageBench,
   commands: commandsBench,
   upsert: upsertBench,
   wal: walBench,
   billable: billableBench,
   'cost-model': costModelBench,
-  downloads: downloadsBench,
+  'firmware-downloads': downloadsBench,
+  'firmware-uploads': uploadsBench,
+  'firmware-memory': memoryBench,
   'campaign-scale': scaleBench,
 };
 

@@ -2,10 +2,10 @@
 import { appendFileSync } from 'node:fs';
 import { firmwareTitle } from '../protocol/target-path.ts';
 import { ApiClient, CommandFailed, WrongUsage } from './api-client.ts';
-import { createCampaign } from './campaign.ts';
+import { createCampaign, findBegun, parseStages } from './campaign.ts';
 import { attach, publish, upload } from './firmware.ts';
 import { openSigningKey, readPem } from './signing-key.ts';
-import { readText } from './text-file.ts';
+import { mustHaveBytes, readText } from './text-file.ts';
 
 /** GitHub hands over inputs in the environment: upper case, dashes as they are. */
 const input = (name: string): string | undefined =>
@@ -33,6 +33,12 @@ function output(name: string, value: string): void {
 
 async function run(): Promise<void> {
   const api = new ApiClient(needed('url'), needed('api-key'));
+  const [stages, start] = [input('stages') ?? '1,10,50,100', input('start') ?? 'true'];
+  // Before anything is uploaded: a step that fails half-way has to be understood by somebody.
+  parseStages(stages, undefined, undefined);
+  if (start !== 'true' && start !== 'false') throw new WrongUsage('the input "start" is true or false');
+  for (const file of [needed('file'), input('sbom'), input('advisory')])
+    if (file !== undefined) mustHaveBytes(file);
   const notes = input('release-notes');
   const uploaded = await upload(api, needed('file'), {
     version: needed('version'),
@@ -51,11 +57,9 @@ async function run(): Promise<void> {
   process.stdout.write(`${firmwareTitle(row)} is ${row.state}\n`);
   const name = input('campaign');
   if (name === undefined) return;
-  const campaign = await createCampaign(api, name, {
-    firmware: row.id,
-    stages: input('stages') ?? '1,10,50,100',
-    start: input('start') !== 'false',
-  });
+  const campaign =
+    (await findBegun(api, name, row.id, start === 'true')) ??
+    (await createCampaign(api, name, { firmware: row.id, ...given({ stages }), start: start === 'true' }));
   output('campaign-id', campaign.id);
   process.stdout.write(`campaign "${campaign.name}" is ${campaign.status}\n`);
 }

@@ -44,6 +44,15 @@ export class ApiClient {
     return this.#json('POST', path, shape, body, patienceMs);
   }
 
+  put<Value>(path: string, shape: z.ZodType<Value>, body: object): Promise<Value> {
+    return this.#json('PUT', path, shape, body);
+  }
+
+  /** Posts what makes a new thing each time: tried again after a lost answer, it is made once. */
+  create<Value>(path: string, shape: z.ZodType<Value>, body: object): Promise<Value> {
+    return this.#json('POST', path, shape, body, REQUEST_MS, { 'Idempotency-Key': crypto.randomUUID() });
+  }
+
   /** Posts a text of some media type. */
   async postText<Value>(path: string, shape: z.ZodType<Value>, body: string, type: string): Promise<Value> {
     const response = await this.#send('POST', path, { body, headers: { 'Content-Type': type } });
@@ -88,13 +97,14 @@ export class ApiClient {
     shape: z.ZodType<Value>,
     body?: object,
     patienceMs = REQUEST_MS,
+    headers: Record<string, string> = {},
   ): Promise<Value> {
     const response = await this.#send(
       method,
       path,
       body === undefined
-        ? {}
-        : { body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } },
+        ? { headers }
+        : { body: JSON.stringify(body), headers: { ...headers, 'Content-Type': 'application/json' } },
       patienceMs,
     );
     return shape.parse(await response.json());

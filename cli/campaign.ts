@@ -3,13 +3,16 @@ import { setTimeout as wait } from 'node:timers/promises';
 import {
   type Campaign,
   type CampaignMetrics,
+  type CampaignPreview,
   campaign,
   campaignMetrics,
+  campaignPreview,
   type Firmware,
   firmware,
 } from '../protocol/api.ts';
 import { parseFirmwareTitle } from '../protocol/target-path.ts';
 import { type ApiClient, CommandFailed, WrongUsage } from './api-client.ts';
+import { type PolicyOptions, policyOf, type TargetOptions, targetOf } from './campaign-options.ts';
 import { bar, say } from './output.ts';
 
 const POLL_MS = 1000;
@@ -36,7 +39,7 @@ export function parseStages(
 ) {
   const percentages = text.split(',').map((part) => Number(part.trim().replace(/%$/, '')));
   if (percentages.some((p) => !(p > 0 && p <= 100)))
-    throw new WrongUsage('--stages takes percentages, such as 10,50,100');
+    throw new WrongUsage('stages are percentages, such as 10,50,100');
   return percentages.map((percentage) => ({
     name: `${percentage} %`,
     percentage,
@@ -45,48 +48,80 @@ export function parseStages(
   }));
 }
 
-export interface CreateOptions {
-  firmware: string;
-  targetModel?: string;
-  targetVersion?: string;
-  groups?: string[];
-  tags?: string[];
-  serials?: string[];
-  stages?: string;
+export interface GateOptions {
   successThreshold?: number;
   minDuration?: number;
-  failureThreshold?: number;
-  onFailure?: string;
-  maxConcurrent?: number;
-  rate?: number;
-  timeout?: number;
-  maxAttempts?: number;
+}
+
+/** A campaign's stages with other gates; `undefined` where nothing was said of them. */
+export async function changedStages(api: ApiClient, path: string, o: GateOptions) {
+  if (o.successThreshold === undefined && o.minDuration === undefined) return undefined;
+  const { stages } = await api.get(path, campaign);
+  return stages.map((stage) => ({
+    ...stage,
+    success_threshold: o.successThreshold ?? stage.success_threshold,
+    min_duration_s: o.minDuration ?? stage.min_duration_s,
+  }));
+}
+
+export interface CreateOptions extends TargetOptions, PolicyOptions, GateOptions {
+  firmware: string;
+  stages?: string;
+  safeMode?: boolean;
   start?: boolean;
 }
 
+/**
+ * What a step of CI that is run again began before: a campaign of this name with this firmware that nobody has ended.
+ * Started where that is wanted and was not done.
+ */
+export async function findBegun(
+  api: ApiClient,
+  name: string,
+  firmwareId: string,
+  start: boolean,
+): Promise<Campaign | undefined> {
+  const all = await api.list('/campaigns', campaign);
+  const begun = all.find(
+    (row) =>
+      row.name === name &&
+      row.firmware_id === firmwareId &&
+      row.status !== 'cancelled' &&
+      row.status !== 'rolled_back',
+  );
+  return begun?.status === 'draft' && start
+    ? await api.post(`/campaigns/${begun.id}/start`, campaign)
+    : begun;
+}
+
+const stagesOf = (o: Pick<CreateOptions, 'stages' | 'successThreshold' | 'minDuration'>) => {
+  if (o.stages !== undefined) return parseStages(o.stages, o.successThreshold, o.minDuration);
+  if (o.successThreshold === undefined && o.minDuration === undefined) return undefined;
+  throw new WrongUsage('--success-threshold and --min-duration are of stages: say --stages, too');
+};
+
 /** Makes a campaign, and starts it where that is wanted. */
 export async function createCampaign(api: ApiClient, name: string, o: CreateOptions): Promise<Campaign> {
-  const { id: firmware_id } = await findFirmware(api, o.firmware);
-  const target = {
-    model: o.targetModel,
-    fw_version: o.targetVersion,
-    groups: o.groups,
-    tags: o.tags,
-    serial_nos: o.serials,
-  };
-  const made = await api.post('/campaigns', campaign, {
+  const said = {
     name,
-    firmware_id,
-    target,
-    stages: o.stages === undefined ? undefined : parseStages(o.stages, o.successThreshold, o.minDuration),
-    failure_threshold: o.failureThreshold,
-    on_failure: o.onFailure,
-    max_concurrent: o.maxConcurrent,
-    rate_per_minute: o.rate,
-    update_timeout_s: o.timeout,
-    max_attempts: o.maxAttempts,
-  });
+    target: targetOf(o),
+    stages: stagesOf(o),
+    safe_mode: o.safeMode,
+    ...policyOf(o),
+  };
+  const { id: firmware_id } = await findFirmware(api, o.firmware);
+  const made = await api.create('/campaigns', campaign, { ...said, firmware_id });
   return o.start === true ? await api.post(`/campaigns/${made.id}/start`, campaign) : made;
+}
+
+/** What a campaign would do. */
+export async function previewCampaign(
+  api: ApiClient,
+  o: Omit<CreateOptions, keyof PolicyOptions>,
+): Promise<CampaignPreview> {
+  const said = { target: targetOf(o), stages: stagesOf(o), safe_mode: o.safeMode };
+  const { id: firmware_id } = await findFirmware(api, o.firmware);
+  return api.post('/campaigns/preview', campaignPreview, { ...said, firmware_id });
 }
 
 export interface WatchOptions {

@@ -1,5 +1,5 @@
 /** `skylark firmware …` */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
 import { FIRMWARE_KINDS, type Firmware, firmware } from '../protocol/api.ts';
 import { firmwareTitle } from '../protocol/target-path.ts';
@@ -8,7 +8,7 @@ import { findFirmware } from './campaign.ts';
 import { api, neededKey, print, program, releaseKey } from './command-line.ts';
 import { attach, checksumOf, publish, upload } from './firmware.ts';
 import { bytes, say, table } from './output.ts';
-import { readText } from './text-file.ts';
+import { mustHaveBytes, readText } from './text-file.ts';
 
 const line = (row: Firmware): string => `${firmwareTitle(row)}  ${row.state}  ${row.id}`;
 
@@ -17,7 +17,7 @@ firmwares
   .command('sign <file>')
   .description('sign a file: a detached Ed25519 signature over its bytes, in FILE.sig')
   .action(async (file: string) => {
-    if (!existsSync(file)) throw new WrongUsage(`there is no file ${file}`);
+    mustHaveBytes(file);
     const { keyid, sig } = (await neededKey()).sign(readFileSync(file));
     const checksum = await checksumOf(file);
     writeFileSync(`${file}.sig`, `${JSON.stringify({ keyid, sig, checksum })}\n`);
@@ -45,8 +45,7 @@ firmwares
   .option('--advisory <file>', 'what it mends, such as a CSAF document: stored beside it')
   .option('--sbom <file>', 'its bill of materials, such as CycloneDX or SPDX: stored beside it')
   .action(async (file: string, flags: UploadFlags) => {
-    for (const given of [file, flags.advisory, flags.sbom])
-      if (given !== undefined && !existsSync(given)) throw new WrongUsage(`there is no file ${given}`);
+    for (const given of [file, flags.advisory, flags.sbom]) if (given !== undefined) mustHaveBytes(given);
     if (flags.name !== undefined && flags.kind !== 'app')
       throw new WrongUsage('--name goes with --kind app: firmware is named by its model and version');
     const [client, key] = [api(), await releaseKey()];

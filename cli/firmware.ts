@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import {
   FIRMWARE_DOCUMENTS,
   type Firmware,
@@ -16,7 +17,9 @@ import { Progress } from './output.ts';
 import type { SigningKey } from './tuf-keys.ts';
 
 const AT_ONCE = 4;
-const SIGN_TRIES = 5;
+/** Everybody who publishes at once signs one after the other. */
+const SIGN_TRIES = 30;
+const LONGEST_WAIT_MS = 2000;
 /** The server reads all of it once more. */
 const COMPLETE_MS = 900_000;
 
@@ -106,6 +109,7 @@ export async function publish(api: ApiClient, row: Firmware, key: SigningKey): P
       // Another release was published between the two: there are new bytes to sign.
       if (!(error instanceof ApiError && error.status === 409) || attempt === SIGN_TRIES) throw error;
     }
+    await wait(Math.random() * Math.min(LONGEST_WAIT_MS, 50 * 2 ** attempt));
   }
 }
 

@@ -55,7 +55,9 @@ keys
     const more = anyModel === undefined ? {} : { anyModel };
     const made = await initRepository(dir, { rootKeys, rootThreshold, models, given, ...more });
     const files = Object.entries(made.keyFiles).filter(([name]) => !(name in given));
-    print(made, () => [...files.map(([, file]) => file), made.rootFile, made.targetsFile].join('\n'));
+    print(made, () =>
+      [...files.map(([, file]) => file), ...made.moreRootFiles, made.rootFile, made.targetsFile].join('\n'),
+    );
   });
 
 interface DirectoryFlags {

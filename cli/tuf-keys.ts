@@ -20,6 +20,8 @@ export type KeyName = (typeof KEY_NAMES)[number];
 export interface Repository {
   /** Where each key lies: PKCS#8 PEM, readable by its owner only. */
   keyFiles: Record<KeyName, string>;
+  /** Of further root keys, for as many people. */
+  moreRootFiles: string[];
   rootFile: string;
   targetsFile: string;
 }
@@ -57,8 +59,8 @@ export async function initRepository(
     await key('release'),
     await key('online'),
   ];
-  const others = Array.from({ length: rootKeys - 1 }, (_, i) => openKey(file(`root-${i + 2}`)));
-  const roots = [root, ...(await Promise.all(others))];
+  const moreRootFiles = Array.from({ length: rootKeys - 1 }, (_, i) => file(`root-${i + 2}`));
+  const roots = [root, ...(await Promise.all(moreRootFiles.map((path) => openKey(path))))];
   const [rootFile, targetsFile] = [fileOf(directory, 1, 'root'), fileOf(directory, 1, 'targets')];
   if (!existsSync(rootFile)) writeSigned(rootFile, firstRoot(roots, rootThreshold, targets, online), roots);
   if (!existsSync(targetsFile)) writeSigned(targetsFile, firstTargets(release, options), [targets]);
@@ -68,7 +70,7 @@ export async function initRepository(
     release: file('release'),
     online: file('online'),
   };
-  return { keyFiles, rootFile, targetsFile };
+  return { keyFiles, moreRootFiles, rootFile, targetsFile };
 }
 
 /** The key that is given, or else the one in the file, made where it is not there. */

@@ -14,7 +14,8 @@ import { Outbox } from './outbox.ts';
 import { Server } from './server.ts';
 import { Settings } from './settings.ts';
 import { Slots } from './slots.ts';
-import { type UpdateEvent, Updater } from './updater.ts';
+import type { UpdateEvent } from './update-record.ts';
+import { Updater } from './updater.ts';
 
 /** What differs between a real device and a virtual one. */
 export interface Hardware {
@@ -226,7 +227,7 @@ export class Agent {
 
   async #ask(): Promise<void> {
     const { server_url: origin } = this.#config;
-    if (origin === undefined || this.#updater.current !== undefined) return;
+    if (origin === undefined || !this.#updater.wantsOffer) return;
     try {
       const offered = await this.#server.check(origin, this.version);
       if (offered !== undefined) this.#updater.offer(offered);
@@ -268,9 +269,12 @@ export class Agent {
         version: this.version,
         connected: this.#client?.connected === true,
         update: this.#updater.current,
+        asked_until: this.#updater.askedUntil,
+        kept: this.#updater.kept,
         settings: this.#settings.all,
       }),
       change: (values) => this.changeSettings(values),
+      answer: async (said) => (said === 'later' ? this.#updater.postpone() : this.#updater.installNow()),
     });
   }
 

@@ -21,6 +21,9 @@ const schema = z.object({
   tuf_root_file: z.string().optional(),
   heartbeat_interval_s: z.number().min(1).default(300),
   group: z.string().max(64).optional(),
+  /** How long the local page offers to postpone an update that may be, and for how long it is then postponed. */
+  ask_s: z.number().min(0).max(86_400).default(300),
+  postpone_s: z.int().min(1).max(2_592_000).default(86_400),
   /** The local page: `false` for none, port 0 for any free one. */
   web: z
     .union([

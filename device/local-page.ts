@@ -4,7 +4,9 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { text } from 'node:stream/consumers';
 import { html } from 'hono/html';
-import type { UpdateRecord } from './updater.ts';
+import type { OtaUpdate } from '../protocol/messages.ts';
+import type { Answer } from './question.ts';
+import type { UpdateRecord } from './update-record.ts';
 
 export interface DeviceView {
   serial_no: string;
@@ -12,6 +14,10 @@ export interface DeviceView {
   version: string;
   connected: boolean;
   update: UpdateRecord | undefined;
+  /** When what is ready is installed unless somebody postpones it, Unix milliseconds. */
+  asked_until: number | undefined;
+  /** What was downloaded and waits to be installed. */
+  kept: OtaUpdate | undefined;
   settings: Record<string, string>;
 }
 
@@ -23,6 +29,8 @@ export interface LocalPage {
 interface Device {
   look(): DeviceView;
   change(values: Record<string, string>): void;
+  /** What whoever stands beside it says of an update that waits. Throws a sentence where that cannot be. */
+  answer(said: Answer): Promise<void>;
 }
 
 const MAX_FORM = 10_000;
@@ -64,6 +72,16 @@ async function answer(
     const form = new URLSearchParams((await text(request)).slice(0, MAX_FORM));
     if (!same(form.get('token') ?? '', token)) return refuse(response, 403, 'Open the page again and retry.');
     form.delete('token');
+    const answer = form.get('answer');
+    if (answer === 'now' || answer === 'later') {
+      try {
+        await device.answer(answer);
+      } catch (error) {
+        return refuse(response, 503, `Not now: ${error instanceof Error ? error.message : String(error)}`);
+      }
+      response.writeHead(303, { Location: '/' }).end();
+      return;
+    }
     const known = device.look().settings;
     device.change(
       Object.fromEntries([...form].filter(([key, value]) => key in known && known[key] !== value)),
@@ -89,10 +107,40 @@ function page(view: DeviceView, token: string) {
 <dl><dt>Model</dt><dd>${view.model}</dd><dt>Firmware</dt><dd>${view.version}</dd>
 <dt>Skylark</dt><dd>${view.connected ? 'connected' : 'not connected'}</dd>
 <dt>Update</dt><dd>${update === undefined ? 'none' : `${update.command.version}: ${update.phase}`}</dd></dl>
+${waiting(view, token)}
 <h2>Settings</h2><form method="post" action="/"><input type="hidden" name="token" value="${token}">
 ${Object.entries(view.settings).map(([key, value]) => html`<p><label>${key} <input name="${key}" value="${value}"></label></p>`)}
 <button>Save</button></form></html>`;
 }
+
+/** What may be said of an update that waits. */
+function waiting({ update, asked_until, kept }: DeviceView, token: string) {
+  if (asked_until !== undefined) {
+    return question(`${update?.command.version} is ready. It is installed at ${time(asked_until)}.`, token, [
+      'now',
+      'later',
+    ]);
+  }
+  if (update?.phase === 'postponed') {
+    const { agreed, until = 0, command } = update;
+    if (agreed === true) return html`<p>${command.version} is installed as soon as Skylark allows it.</p>`;
+    return question(`${command.version} is postponed until ${time(until * 1000)}.`, token, ['now']);
+  }
+  if (update === undefined && kept !== undefined) {
+    return question(`${kept.version} is downloaded and waits to be installed.`, token, ['now']);
+  }
+  return '';
+}
+
+const question = (words: string, token: string, answers: readonly Answer[]) =>
+  html`<h2>Ready to install</h2><form method="post" action="/"><input type="hidden" name="token" value="${token}"><p>${words}</p>
+${answers.map((answer) => html`<button name="answer" value="${answer}">${ANSWERS[answer]}</button> `)}</form>`;
+
+const ANSWERS: Record<Answer, string> = { now: 'Install now', later: 'Later' };
+
+/** `20 Nov 2026, 12:34 UTC`: devices have no idea where they stand. */
+const time = (at: number): string =>
+  `${new Date(at).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'short', timeZone: 'UTC' })} UTC`;
 
 const same = (a: string, b: string): boolean =>
   a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));

@@ -10,6 +10,7 @@ import type { OtaUpdate } from '../protocol/messages.ts';
 import { canonicalBytes, envelope, SPEC_VERSION, type TargetCustom } from '../protocol/tuf.ts';
 import { Apps } from './apps.ts';
 import { checkConfiguration } from './configuration.ts';
+import { Kept } from './kept.ts';
 import { Server } from './server.ts';
 import { Slots } from './slots.ts';
 import { Updater } from './updater.ts';
@@ -118,6 +119,7 @@ describe('an update on a device', () => {
     reports: string[];
     boots: boolean;
     first: boolean;
+    offer: Partial<OtaUpdate>;
   }): Promise<'rests' | 'restarts'> {
     const ending = new AbortController();
     let restarts = false;
@@ -160,7 +162,7 @@ describe('an update on a device', () => {
     });
     try {
       const resumed = await updater.resume();
-      if (world.first) updater.offer(command());
+      if (world.first) updater.offer({ ...command(), ...world.offer });
       world.first = false;
       await updater.idle();
       return resumed === 'restarting' || restarts || ending.signal.aborted ? 'restarts' : 'rests';
@@ -172,8 +174,9 @@ describe('an update on a device', () => {
     }
   }
 
-  async function run(world: { cutAt?: number; boots?: boolean } = {}) {
-    const all = { cutAt: 0, events: 0, reports: [] as string[], boots: true, first: true, ...world };
+  async function run(world: { cutAt?: number; boots?: boolean; offer?: Partial<OtaUpdate> } = {}) {
+    const reports: string[] = [];
+    const all = { cutAt: 0, events: 0, reports, boots: true, first: true, offer: {}, ...world };
     for (let lives = 0; (await live(all)) === 'restarts'; lives += 1) expect(lives).toBeLessThan(8);
     const slots = new Slots(join(directory, 'state'), 'v1');
     return { ...all, version: slots.version(slots.boot()) };
@@ -200,6 +203,20 @@ describe('an update on a device', () => {
   it('goes back by itself when the new version does not pass its boot check', async () => {
     const { version, reports } = await run({ boots: false });
     expect([version, reports.at(-1)]).toEqual(['v1', 'rollback:boot_failure']);
+  });
+
+  it('keeps what is only to be downloaded, through a power cut at any step, and later downloads it no more', async () => {
+    const offer = { kind: 'download_only' as const };
+    const whole = await run({ offer });
+    for (let cutAt = 0; cutAt <= whole.events; cutAt += 1) {
+      rmSync(directory, { recursive: true, force: true });
+      directory = mkdtempSync(join(tmpdir(), 'skylark-device-'));
+      const { version, reports } = await run({ cutAt, offer });
+      expect([cutAt, version, reports.at(-1)]).toEqual([cutAt, 'v1', 'completed']);
+      expect(new Kept(join(directory, 'state')).update?.version).toBe('v2');
+    }
+    files.delete('/image');
+    expect((await run()).version).toBe('v2');
   });
 
   it.each([true, false])('survives a power cut at every step (new version works: %s)', async (boots) => {

@@ -4,56 +4,17 @@
  */
 import { copyFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { type OtaUpdate, otaUpdate, type UpdateReport } from '../protocol/messages.ts';
+import type { OtaUpdate } from '../protocol/messages.ts';
 import { sameVersion } from '../protocol/version.ts';
 import { Apps } from './apps.ts';
-import type { DeviceConfiguration } from './configuration.ts';
 import { download } from './download.ts';
 import { readJsonFile, removeFile, writeJsonFile } from './durable-file.ts';
 import { UpdateFailure } from './failure.ts';
+import { Kept } from './kept.ts';
 import { Metadata } from './metadata.ts';
-import type { Server } from './server.ts';
-import { other, type SlotName, type Slots } from './slots.ts';
-
-const record = z.object({
-  command: otaUpdate,
-  phase: z.enum(['downloading', 'installing', 'rebooting']),
-  from_version: z.string(),
-  rollback_floor: z.int().optional(),
-});
-export type UpdateRecord = z.infer<typeof record>;
-
-/** What tells of an update as it happens. */
-export type UpdateEvent =
-  | 'download_started'
-  | 'download_progress'
-  | 'connection_dropped'
-  | 'resumed'
-  | 'verified'
-  | 'installed'
-  | 'rebooting'
-  | 'committed'
-  | 'boot_failed'
-  | 'rolled_back'
-  | 'failed';
-
-export interface UpdaterHost {
-  config: DeviceConfiguration;
-  server: Server;
-  slots: Slots;
-  /** The slot that runs now. */
-  running: SlotName;
-  report(report: Omit<UpdateReport, 'campaign_id' | 'timestamp'>, campaignId: string): void;
-  event(event: UpdateEvent, detail?: Record<string, unknown>): void;
-  /** Whether the new version works; asked once, after the restart into it. */
-  bootCheck(version: string): Promise<boolean>;
-  /** Restarts the device. Nothing after it runs in this life. */
-  reboot(): void;
-  /** May break a download on purpose; only virtual devices do. */
-  disturb(bytes: number, total: number): AbortSignal | undefined;
-  signal: AbortSignal;
-}
+import { Question } from './question.ts';
+import { other } from './slots.ts';
+import { mayGoOn, type UpdateRecord, type UpdaterHost, updateRecord } from './update-record.ts';
 
 const PROGRESS_STEP = 10;
 
@@ -63,6 +24,8 @@ export class Updater {
   readonly #image: string;
   readonly #metadata: Metadata;
   readonly #apps: Apps;
+  readonly #kept: Kept;
+  readonly #question = new Question();
   #busy: Promise<void> | undefined;
 
   constructor(host: UpdaterHost) {
@@ -71,6 +34,7 @@ export class Updater {
     this.#image = join(host.config.state_dir, 'download.bin');
     this.#metadata = new Metadata(host.config, host.server);
     this.#apps = new Apps(host.config.state_dir);
+    this.#kept = new Kept(host.config.state_dir);
   }
 
   get version(): string {
@@ -84,13 +48,56 @@ export class Updater {
 
   /** The update under way, if any. */
   get current(): UpdateRecord | undefined {
-    return readJsonFile(this.#file, record);
+    return readJsonFile(this.#file, updateRecord);
+  }
+
+  /** What was downloaded and verified, and waits to be installed. */
+  get kept(): OtaUpdate | undefined {
+    return this.#kept.update;
+  }
+
+  /** When what is ready is installed unless somebody postpones it, Unix milliseconds; `undefined` where nothing is. */
+  get askedUntil(): number | undefined {
+    return this.#question.at;
+  }
+
+  /** Whether it is to ask for an update: it has none, or one that may go on. */
+  get wantsOffer(): boolean {
+    const current = this.current;
+    return current === undefined || (current.phase === 'postponed' && mayGoOn(current));
+  }
+
+  /** Whoever stands beside the device wants it later. Nothing happens where nothing is asked. */
+  postpone(): void {
+    this.#question.answer('later');
+  }
+
+  /** Installs what is ready, was postponed, or is kept. One that was postponed needs Skylark's word, too. */
+  async installNow(): Promise<void> {
+    if (this.#question.answer('now')) return;
+    const current = this.current;
+    if (current?.phase === 'postponed') {
+      this.#write({ ...current, agreed: true });
+      const offered = await this.#host.server.check(current.command.url, this.version);
+      if (offered !== undefined) this.offer(offered);
+      return;
+    }
+    const { kept } = this;
+    if (current !== undefined || kept === undefined) return;
+    const { kind: _, ...command } = kept;
+    this.#begin(command);
   }
 
   /** Takes an offer. The same one again, or one for what runs already, does no work twice. */
   offer(command: OtaUpdate): void {
     const current = this.current;
-    if (current !== undefined) {
+    if (current?.phase === 'postponed' && current.command.campaign_id === command.campaign_id) {
+      if (mayGoOn(current)) this.#begin(command, current.agreed);
+      else this.#postpone({ ...current, command });
+      return;
+    }
+    // What was postponed gives way to something newer.
+    if (current !== undefined && current.phase !== 'postponed') {
       // A fresh offer of the same update carries a fresh link.
       if (current.command.campaign_id === command.campaign_id) this.#write({ ...current, command });
       return;
@@ -99,7 +106,18 @@ export class Updater {
       this.#host.report({ status: 'completed', current_firmware: this.version }, command.campaign_id);
       return;
     }
-    this.#write({ command, phase: 'downloading', from_version: this.version });
+    if (command.kind === 'download_only' && this.kept?.checksum === command.checksum) {
+      this.#reportKept(command);
+      return;
+    }
+    if (current !== undefined) rmSync(this.#image, { force: true });
+    this.#begin(command);
+  }
+
+  #begin(command: OtaUpdate, agreed?: boolean): void {
+    this.#kept.giveFor(command, this.#image);
+    const said = agreed === undefined ? {} : { agreed };
+    this.#write({ command, phase: 'downloading', from_version: this.version, ...said });
     this.#work();
   }
 
@@ -112,7 +130,7 @@ export class Updater {
   async resume(): Promise<'ready' | 'restarting'> {
     const current = this.current;
     if (current?.phase === 'rebooting') return this.#settle(current);
-    if (current !== undefined) this.#work();
+    if (current !== undefined && current.phase !== 'postponed') this.#work();
     return 'ready';
   }
 
@@ -139,6 +157,8 @@ export class Updater {
     await this.#download(begun);
     const released = await this.#metadata.verify(metadata_url, begun.command, this.#image);
     event('verified', { version });
+    if (begun.command.kind === 'download_only') return this.#keep(begun.command);
+    if (!(await this.#mayInstall(begun))) return;
     if (released.kind === 'app') return this.#installApp(begun, released.name);
     const { rollback_floor } = released;
     this.#write({ ...begun, phase: 'installing', rollback_floor });
@@ -155,6 +175,46 @@ export class Updater {
     report({ status: 'rebooting' }, campaign_id);
     event('rebooting', { version });
     this.#host.reboot();
+  }
+
+  #keep(command: OtaUpdate): void {
+    this.#kept.keep(command, this.#image);
+    this.#reportKept(command);
+    removeFile(this.#file);
+    this.#host.event('kept', { version: command.version });
+  }
+
+  #reportKept({ campaign_id }: OtaUpdate): void {
+    const detail = 'downloaded and verified; kept until it is to be installed';
+    this.#host.report({ status: 'completed', current_firmware: this.version, detail }, campaign_id);
+  }
+
+  /** Asks whoever stands beside the device, where the update may be postponed. */
+  async #mayInstall(begun: UpdateRecord): Promise<boolean> {
+    const { config, signal } = this.#host;
+    const { kind, install_by = Number.POSITIVE_INFINITY } = begun.command;
+    // Without a page there is nobody to ask.
+    if (kind !== 'soft' || begun.agreed === true || config.web === false) return true;
+    const now = Date.now();
+    const said = await this.#question.ask(Math.min(now + config.ask_s * 1000, install_by * 1000), signal);
+    if (said === 'now') return true;
+    const until = Math.min(Math.ceil(Date.now() / 1000) + config.postpone_s, install_by);
+    this.#postpone({ ...begun, phase: 'postponed', until });
+    return false;
+  }
+
+  #postpone(postponed: UpdateRecord): void {
+    const { until } = postponed;
+    this.#write(postponed);
+    this.#host.report(
+      {
+        status: 'deferred',
+        detail: "the device's user postponed it",
+        ...(until === undefined ? {} : { until }),
+      },
+      postponed.command.campaign_id,
+    );
+    this.#host.event('postponed', { version: postponed.command.version, until });
   }
 
   /** An app takes effect without a restart. */

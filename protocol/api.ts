@@ -216,8 +216,32 @@ export const createCampaign = campaignPolicy.extend({
   name: z.string().trim().min(1).max(120),
   firmware_id: z.uuid(),
   target: campaignTarget.default({}),
+  /**
+   * Begins with a stage of one device, before the others. Where neither this nor `stages` is said, it does when no
+   * device runs the firmware yet.
+   */
+  safe_mode: z.boolean().optional(),
 });
 export type CreateCampaign = z.infer<typeof createCampaign>;
+
+/** What a campaign would do, were it started now. */
+export const campaignPreview = z.object({
+  /** Devices that would take part. */
+  count: z.int(),
+  /** A few of them, by serial number. */
+  sample: z.array(
+    z.object({ id: z.string(), serial_no: z.string(), current_firmware: z.string().nullable() }),
+  ),
+  /** Devices of the target that would not take part, by reason. */
+  skipped: z.array(z.object({ error: z.string(), count: z.int() })),
+  /** How many of the target's serial numbers name no device that fits it; null where it names none. */
+  unknown_serial_nos: z.int().nullable(),
+  /** No device runs the firmware yet: unless told otherwise, the campaign begins with one. */
+  new_to_fleet: z.boolean(),
+  /** How many devices each stage would have. */
+  stages: z.array(z.object({ name: z.string(), devices: z.int() })),
+});
+export type CampaignPreview = z.infer<typeof campaignPreview>;
 
 export const CAMPAIGN_STATUSES = [
   'draft',
@@ -261,6 +285,8 @@ export const campaign = campaignPolicy.extend({
   updated_at: time,
   started_at: time.nullable(),
   finished_at: time.nullable(),
+  /** Whether it has moved to the archive: it can be read, and nothing else. */
+  archived: z.boolean(),
 });
 export type Campaign = z.infer<typeof campaign>;
 
@@ -304,6 +330,7 @@ export const deviceUpdate = z.object({
   started_at: time.nullable(),
   finished_at: time.nullable(),
   updated_at: time,
+  archived: z.boolean(),
 });
 export type DeviceUpdate = z.infer<typeof deviceUpdate>;
 

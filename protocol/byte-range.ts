@@ -9,6 +9,10 @@ export type ByteRange =
 
 const FULL: ByteRange = { kind: 'full' };
 
+/** Whether a `Range` header is one range as everybody writes it, and nobody reads it in another way. */
+export const isPlainRange = (header: string | undefined): header is string =>
+  /^bytes=(?:\d{1,15}-\d{0,15}|-\d{1,15})$/.test(header ?? '');
+
 /**
  * What a `Range` header asks for of a representation of `size` bytes. Units other than bytes, several ranges,
  * reversed ones and garbage are ignored, as §14.2 allows or demands.

@@ -58,6 +58,15 @@ export const DEFAULT_STAGES: readonly Stage[] = [1, 10, 50, 100].map((percentage
   start: 'automatic',
 }));
 
+/** The first stage of firmware no device has run yet: what fails on one device has failed on one device. */
+export const ONE_DEVICE: Stage = {
+  name: 'one device',
+  count: 1,
+  success_threshold: 100,
+  min_duration_s: 0,
+  start: 'automatic',
+};
+
 const stages = z
   .array(stage)
   .min(1)
@@ -138,13 +147,18 @@ export const campaignPolicy = z.object({
   ramp: ramp.nullish(),
   /** Updates begin only inside one of these; without any, at all times. */
   windows: z.array(maintenanceWindow).max(20).default([]),
-  /** Updates at a time behind one gateway (a device's `metadata.gateway`). */
+  /** Updates at a time behind one gateway (a device's `metadata.gateway`), or one public address where it names none. */
   max_per_gateway: z.int().min(1).max(1_000_000).nullish(),
   update_timeout_s: z.int().min(10).max(2_592_000).default(3600),
   /** Attempts per device. A failed one is tried again only while there are attempts left. */
   max_attempts: z.int().min(1).max(20).default(1),
-  /** `soft`: the device's user may postpone it. `download_only`: it is downloaded and verified, not installed. */
+  /**
+   * `soft`: the device's user may postpone it. `download_only`: it is downloaded, verified and kept, and a device that
+   * has said so has completed.
+   */
   kind: z.enum(UPDATE_KINDS).default('forced'),
+  /** With `soft`: how long after its offer the device's user may postpone it; then it is installed all the same. */
+  postpone_limit_s: z.int().min(60).max(7_776_000).default(604_800),
   /** Where two campaigns want the same device, the higher one has it first; of equal ones the newer. */
   priority: z.int().min(0).max(1000).default(100),
 });

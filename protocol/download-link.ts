@@ -30,15 +30,14 @@ export type DownloadRequest = LinkSubject & {
 
 /** Path and query of a link. Throws where `keys` holds none. */
 export async function signDownload(keys: string, request: DownloadRequest): Promise<string> {
-  const [first] = Object.entries(keyRing.parse(keys));
+  const [first] = await openKeys(keys);
   if (first === undefined) throw new Error('DOWNLOAD_KEYS holds no key');
-  const [kid, secret] = first;
+  const [kid, key] = first;
   const query = new URLSearchParams();
   if ('serial_no' in request) query.set('device', request.serial_no);
   else query.set('sub', request.actor);
   query.set('exp', String(request.expires));
   query.set('kid', kid);
-  const key = await importKey(secret, 'sign');
   const mac = await crypto.subtle.sign('HMAC', key, message(request.sha256, query));
   query.set('sig', toBase64Url(new Uint8Array(mac)));
   return `/download/${request.sha256}/${encodeURIComponent(request.filename)}?${query}`;
@@ -54,10 +53,8 @@ export async function verifyDownload(keys: string, url: URL, now: Date): Promise
   if (!SHA256.test(sha256) || kid === null || mac === undefined || subject === undefined)
     return bad('malformed');
   if (!Number.isSafeInteger(expires)) return bad('malformed');
-  const ring = new Map(Object.entries(keyRing.parse(keys)));
-  const secret = ring.get(kid);
-  if (secret === undefined) return bad('unknown_key');
-  const key = await importKey(secret, 'verify');
+  const key = (await openKeys(keys)).get(kid);
+  if (key === undefined) return bad('unknown_key');
   if (!(await crypto.subtle.verify('HMAC', key, mac, message(sha256, query)))) return bad('bad_signature');
   if (expires * 1000 <= now.getTime()) return bad('expired');
   return { ok: true, sha256, subject };
@@ -79,9 +76,23 @@ function message(sha256: string, query: URLSearchParams): Uint8Array<ArrayBuffer
   return new Uint8Array(new TextEncoder().encode(text));
 }
 
-function importKey(secret: string, usage: 'sign' | 'verify') {
+/** The last ring that was opened: it is the same for every request, and some devices ask by small ranges. */
+let opened: { text: string; keys: Map<string, HmacKey> } | undefined;
+
+async function openKeys(text: string): Promise<Map<string, HmacKey>> {
+  if (opened?.text === text) return opened.keys;
+  const ring = Object.entries(keyRing.parse(text));
+  const keys = new Map<string, HmacKey>();
+  for (const [kid, secret] of ring) keys.set(kid, await importKey(secret));
+  opened = { text, keys };
+  return keys;
+}
+
+type HmacKey = Awaited<ReturnType<typeof importKey>>;
+
+function importKey(secret: string) {
   const bytes = Uint8Array.from(atob(secret), (char) => char.charCodeAt(0));
-  return crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, [usage]);
+  return crypto.subtle.importKey('raw', bytes, { name: 'HMAC', hash: 'SHA-256' }, false, ['sign', 'verify']);
 }
 
 function toBase64Url(bytes: Uint8Array): string {

@@ -40,6 +40,8 @@ export const updateReport = z.object({
   detail: z.string().max(2000).optional(),
   current_firmware: versionText.optional(),
   failed_firmware: versionText.optional(),
+  /** With `deferred`: when to offer it again. */
+  until: timestamp.optional(),
   timestamp,
 });
 export type UpdateReport = z.infer<typeof updateReport>;
@@ -81,8 +83,10 @@ export const otaUpdate = z.object({
   /** The target's path in the update metadata: `{model}/{version}.bin`, of apps `{model}/{name}@{version}.bin`. */
   target: z.string(),
   metadata_url: z.url(),
-  /** Absent: install it. `soft`: the device's user may postpone it. `download_only`: download and verify, no more. */
+  /** Absent: install it. `soft`: the device's user may postpone it. `download_only`: download, verify and keep it. */
   kind: z.enum(['soft', 'download_only']).optional(),
+  /** With `soft`: from then on it is installed without asking. */
+  install_by: timestamp.optional(),
   expires_at: expiresAt,
 });
 export type OtaUpdate = z.infer<typeof otaUpdate>;

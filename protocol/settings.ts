@@ -28,6 +28,10 @@ export const settings = z.object({
   command_expiry_s: z.int().min(10).max(2_592_000).default(86_400),
   /** How long a download link lasts. */
   download_link_s: z.int().min(60).max(86_400).default(3600),
+  /** Campaigns that ended longer ago than this move to the archive, with their updates. */
+  archive_after_days: z.int().min(1).max(3650).default(90),
+  /** How many months devices' history is kept beside the present one; 0 keeps it for good. */
+  keep_history_months: z.int().min(0).max(1200).default(0),
   max_firmware_bytes: z.int().min(1).default(2_147_483_648),
   /** What a campaign has where its maker says nothing. */
   campaign_defaults: campaignDefaults.default({}),

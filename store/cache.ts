@@ -25,13 +25,21 @@ const FORGOTTEN_S = 15;
 const FORGOTTEN = '-';
 
 /** Times to live, in seconds. */
-export const TTL_S = { device: 300, config: 3600, campaign: 600, firmware: 3600, overview: 5 } as const;
+export const TTL_S = {
+  device: 300,
+  config: 3600,
+  campaign: 600,
+  errors: 5,
+  firmware: 3600,
+  overview: 5,
+} as const;
 
 /** The names of cached things. */
 export const cacheKey = {
   device: (serialNo: string): string => `device:${serialNo}`,
   config: (deviceId: string): string => `config:${deviceId}`,
   campaign: (id: string): string => `campaign:${id}`,
+  errors: (campaignId: string): string => `errors:${campaignId}`,
   firmware: (id: string): string => `firmware:${id}`,
 } as const;
 

@@ -75,23 +75,6 @@ export async function* targetDevices(
   }
 }
 
-/** How many devices a campaign would be for, and the first few of them. */
-export async function previewTarget(
-  db: Database,
-  firmwareModel: string,
-  target: CampaignTarget,
-): Promise<{ count: number; sample: TargetDevice[] }> {
-  let count = 0;
-  const sample: TargetDevice[] = [];
-  for await (const page of targetDevices(db, firmwareModel, target)) {
-    count += page.devices.length;
-    sample.push(...page.devices.slice(0, 5 - sample.length));
-  }
-  const { percentage } = target;
-  if (percentage !== undefined) count = Math.max(Math.min(count, 1), Math.round((count * percentage) / 100));
-  return { count, sample };
-}
-
 function conditions(model: string, target: CampaignTarget): (SQL | undefined)[] {
   const { tags = [], serial_nos: serialNos = [] } = target;
   return [

@@ -1,11 +1,10 @@
 /** Campaigns and their devices, as the ledger has them. The campaign objects write; pages and the API read. */
-import { and, asc, desc, eq, gt, inArray, lt, or, sql } from 'drizzle-orm';
+import { and, desc, eq, getViewSelectedFields, inArray, lt, or, sql } from 'drizzle-orm';
 import type {
   Campaign,
   CampaignMetrics,
   CampaignStatus,
   CreateCampaign,
-  DeviceUpdate,
   Page,
   Paging,
   UpdateState,
@@ -14,13 +13,14 @@ import { CAMPAIGN_STATUSES, campaignPolicy } from '../protocol/api.ts';
 import { batchRows } from './batch-rows.ts';
 import type { Database } from './connection.ts';
 import { pageOf, readCursor } from './page.ts';
-import { campaignDevices, campaigns, firmware } from './schema.ts';
+import { allCampaigns as all, campaignDevices, campaigns, firmware } from './schema.ts';
 
 export type CampaignRow = typeof campaigns.$inferSelect;
-export type CampaignDeviceRow = typeof campaignDevices.$inferSelect;
+/** A campaign wherever it is kept. */
+export type StoredCampaign = CampaignRow & { archived: boolean };
 
 /** What the API shows of a campaign. */
-export function campaignOf(row: CampaignRow, firmwareVersion: string): Campaign {
+export function campaignOf(row: StoredCampaign, firmwareVersion: string): Campaign {
   return {
     ...campaignPolicy.parse(row.policy),
     id: row.id,
@@ -36,6 +36,7 @@ export function campaignOf(row: CampaignRow, firmwareVersion: string): Campaign 
     updated_at: row.updatedAt.toISOString(),
     started_at: row.startedAt?.toISOString() ?? null,
     finished_at: row.finishedAt?.toISOString() ?? null,
+    archived: row.archived,
   };
 }
 
@@ -44,30 +45,38 @@ export interface CampaignSummary extends Campaign {
   metrics: CampaignMetrics | null;
 }
 
+export interface CampaignFilter {
+  status?: CampaignStatus | undefined;
+  firmware_id?: string | undefined;
+  /** Only those in the archive, or only the others. */
+  archived?: boolean | undefined;
+}
+
 /** A page of campaigns, newest first. */
 export async function listCampaigns(
   db: Database,
-  filter: { status?: CampaignStatus | undefined; firmware_id?: string | undefined },
+  filter: CampaignFilter,
   paging: Paging,
 ): Promise<Page<CampaignSummary>> {
   const [at, id] = readCursor(paging.cursor) ?? [];
   const rows = await db
-    .select({ campaign: campaigns, version: firmware.version })
-    .from(campaigns)
-    .innerJoin(firmware, eq(firmware.id, campaigns.firmwareId))
+    .select({ campaign: getViewSelectedFields(all), version: firmware.version })
+    .from(all)
+    .innerJoin(firmware, eq(firmware.id, all.firmwareId))
     .where(
       and(
-        filter.status === undefined ? undefined : eq(campaigns.status, filter.status),
-        filter.firmware_id === undefined ? undefined : eq(campaigns.firmwareId, filter.firmware_id),
+        filter.archived === undefined ? undefined : eq(all.archived, filter.archived),
+        filter.status === undefined ? undefined : eq(all.status, filter.status),
+        filter.firmware_id === undefined ? undefined : eq(all.firmwareId, filter.firmware_id),
         at === undefined || id === undefined
           ? undefined
           : or(
-              lt(campaigns.createdAt, sql`${at}::timestamptz`),
-              and(eq(campaigns.createdAt, sql`${at}::timestamptz`), lt(campaigns.id, id)),
+              lt(all.createdAt, sql`${at}::timestamptz`),
+              and(eq(all.createdAt, sql`${at}::timestamptz`), lt(all.id, id)),
             ),
       ),
     )
-    .orderBy(desc(campaigns.createdAt), desc(campaigns.id))
+    .orderBy(desc(all.createdAt), desc(all.id))
     .limit(paging.limit + 1);
   return pageOf(
     rows,
@@ -77,16 +86,16 @@ export async function listCampaigns(
   );
 }
 
-/** One campaign as the ledger has it, with its firmware's version. */
+/** One campaign as the ledger has it, also from the archive, with its firmware. */
 export async function findCampaign(
   db: Database,
   id: string,
-): Promise<{ row: CampaignRow; firmware: typeof firmware.$inferSelect } | undefined> {
+): Promise<{ row: StoredCampaign; firmware: typeof firmware.$inferSelect } | undefined> {
   const [found] = await db
-    .select({ row: campaigns, firmware })
-    .from(campaigns)
-    .innerJoin(firmware, eq(firmware.id, campaigns.firmwareId))
-    .where(eq(campaigns.id, id))
+    .select({ row: getViewSelectedFields(all), firmware })
+    .from(all)
+    .innerJoin(firmware, eq(firmware.id, all.firmwareId))
+    .where(eq(all.id, id))
     .limit(1);
   return found;
 }
@@ -94,7 +103,7 @@ export async function findCampaign(
 /** Stores a new draft; with the `id` of one that is there already, answers that one. */
 export async function addCampaign(
   db: Database,
-  create: CreateCampaign,
+  create: Omit<CreateCampaign, 'safe_mode'>,
   actor: string,
   id?: string,
 ): Promise<CampaignRow> {
@@ -140,8 +149,15 @@ export interface MemberWrite {
   status: UpdateState;
   attempt: number;
   from_version: string | null;
+  group: string | null;
   error: string | null;
   detail: string | null;
+  offered_at: number | null;
+  downloading_at: number | null;
+  installing_at: number | null;
+  rebooting_at: number | null;
+  /** The tries before, in JSON. */
+  earlier: string | null;
   started_at: number | null;
   finished_at: number | null;
   updated_at: number;
@@ -170,19 +186,26 @@ export async function writeMembers(
     });
   const insert = db.execute(sql`
     INSERT INTO campaign_devices AS m (campaign_id, to_version, serial_no, device_id, stage, status, attempt,
-      from_version, error, error_message, started_at, completed_at, updated_at, revision)
+      from_version, group_name, error, error_message, offered_at, downloading_at, installing_at, rebooting_at,
+      started_at, completed_at, updated_at, revision, earlier_tries)
     SELECT ${campaignId}::uuid, ${toVersion}::text, r.*
     FROM unnest(${column((m) => m.serial_no)}::text[], ${column((m) => m.device_id)}::uuid[],
       ${column((m) => m.stage)}::smallint[], ${column((m) => m.status)}::update_state[],
       ${column((m) => m.attempt)}::smallint[], ${column((m) => m.from_version)}::text[],
-      ${column((m) => m.error)}::text[], ${column((m) => m.detail)}::text[],
+      ${column((m) => m.group)}::text[], ${column((m) => m.error)}::text[], ${column((m) => m.detail)}::text[],
+      ${time((m) => m.offered_at)}::timestamptz[], ${time((m) => m.downloading_at)}::timestamptz[],
+      ${time((m) => m.installing_at)}::timestamptz[], ${time((m) => m.rebooting_at)}::timestamptz[],
       ${time((m) => m.started_at)}::timestamptz[], ${time((m) => m.finished_at)}::timestamptz[],
-      ${time((m) => m.updated_at)}::timestamptz[], ${column((m) => m.revision)}::bigint[]) AS r
+      ${time((m) => m.updated_at)}::timestamptz[], ${column((m) => m.revision)}::bigint[],
+      ${column((m) => m.earlier)}::jsonb[]) AS r
     ON CONFLICT (campaign_id, serial_no) DO UPDATE SET
       device_id = excluded.device_id, stage = excluded.stage, status = excluded.status,
-      attempt = excluded.attempt, from_version = excluded.from_version, error = excluded.error,
-      error_message = excluded.error_message, started_at = excluded.started_at,
-      completed_at = excluded.completed_at, updated_at = excluded.updated_at, revision = excluded.revision
+      attempt = excluded.attempt, from_version = excluded.from_version, group_name = excluded.group_name,
+      error = excluded.error, error_message = excluded.error_message, offered_at = excluded.offered_at,
+      downloading_at = excluded.downloading_at, installing_at = excluded.installing_at,
+      rebooting_at = excluded.rebooting_at, earlier_tries = excluded.earlier_tries,
+      started_at = excluded.started_at, completed_at = excluded.completed_at, updated_at = excluded.updated_at,
+      revision = excluded.revision
     WHERE m.revision < excluded.revision`);
   const targets = db.execute(sql`
     UPDATE devices d SET target_version = r.version, updated_at = now(),
@@ -197,92 +220,12 @@ export async function writeMembers(
   await db.batch([insert, targets]);
 }
 
-function updateOf(row: CampaignDeviceRow, campaignName?: string): DeviceUpdate {
-  return {
-    campaign_id: row.campaignId,
-    ...(campaignName === undefined ? {} : { campaign_name: campaignName }),
-    device_id: row.deviceId,
-    serial_no: row.serialNo,
-    status: row.status,
-    stage: row.stage,
-    attempt: row.attempt,
-    from_version: row.fromVersion,
-    to_version: row.toVersion,
-    progress: null,
-    error: row.error,
-    detail: row.detail,
-    started_at: row.startedAt?.toISOString() ?? null,
-    finished_at: row.completedAt?.toISOString() ?? null,
-    updated_at: row.updatedAt.toISOString(),
-  };
-}
-
-/** A page of a campaign's devices in the order of their serial numbers, from the ledger. */
-export async function listCampaignDevices(
-  db: Database,
-  campaignId: string,
-  filter: { status?: UpdateState | undefined },
-  paging: Paging,
-): Promise<Page<DeviceUpdate>> {
-  const after = readCursor(paging.cursor)?.[0];
-  const rows = await db
-    .select()
-    .from(campaignDevices)
-    .where(
-      and(
-        eq(campaignDevices.campaignId, campaignId),
-        filter.status === undefined ? undefined : eq(campaignDevices.status, filter.status),
-        after === undefined ? undefined : gt(campaignDevices.serialNo, after),
-      ),
-    )
-    .orderBy(asc(campaignDevices.serialNo))
-    .limit(paging.limit + 1);
-  return pageOf(
-    rows,
-    paging.limit,
-    (row) => [row.serialNo],
-    (row) => updateOf(row),
-  );
-}
-
-/** A page of one device's updates over all campaigns, latest first. */
-export async function listDeviceUpdates(
-  db: Database,
-  deviceId: string,
-  paging: Paging,
-): Promise<Page<DeviceUpdate>> {
-  const [at, id] = readCursor(paging.cursor) ?? [];
-  const rows = await db
-    .select({ update: campaignDevices, name: campaigns.name })
-    .from(campaignDevices)
-    .innerJoin(campaigns, eq(campaigns.id, campaignDevices.campaignId))
-    .where(
-      and(
-        eq(campaignDevices.deviceId, deviceId),
-        at === undefined || id === undefined
-          ? undefined
-          : or(
-              lt(campaignDevices.updatedAt, sql`${at}::timestamptz`),
-              and(eq(campaignDevices.updatedAt, sql`${at}::timestamptz`), lt(campaignDevices.campaignId, id)),
-            ),
-      ),
-    )
-    .orderBy(desc(campaignDevices.updatedAt), desc(campaignDevices.campaignId))
-    .limit(paging.limit + 1);
-  return pageOf(
-    rows,
-    paging.limit,
-    ({ update }) => [update.updatedAt.toISOString(), update.campaignId],
-    ({ update, name }) => updateOf(update, name),
-  );
-}
-
-/** How many campaigns there are of each status. */
+/** How many campaigns there are of each status, with those in the archive. */
 export async function countCampaigns(db: Database): Promise<Record<CampaignStatus, number>> {
   const rows = await db
-    .select({ status: campaigns.status, count: sql<number>`count(*)::int` })
-    .from(campaigns)
-    .groupBy(campaigns.status);
+    .select({ status: all.status, count: sql<number>`count(*)::int` })
+    .from(all)
+    .groupBy(all.status);
   const counts = Object.fromEntries(CAMPAIGN_STATUSES.map((status) => [status, 0])) as Record<
     CampaignStatus,
     number

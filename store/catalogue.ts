@@ -4,7 +4,7 @@ import type { CatalogueModel, Installations } from '../protocol/api.ts';
 import { compareVersions } from '../protocol/version.ts';
 import type { Database } from './connection.ts';
 import { type FirmwareRow, sameName } from './firmware.ts';
-import { campaignDevices, campaigns, devices, firmware } from './schema.ts';
+import { allCampaigns, campaignDevices, campaigns, devices, firmware } from './schema.ts';
 
 /** Counting goes no further: a page must not read a million rows. */
 const COUNTED = 10_000;
@@ -42,6 +42,12 @@ function installedOn(row: Installable): SQL | undefined {
   return and(eq(devices.model, row.model), shown);
 }
 
+/** Whether any device runs it. */
+export async function isInstalled(db: Database, row: Installable): Promise<boolean> {
+  const found = await db.select({ id: devices.id }).from(devices).where(installedOn(row)).limit(1);
+  return found.length > 0;
+}
+
 /** Where it is installed: how many devices, and the first of them. */
 export async function findInstallations(db: Database, row: Installable): Promise<Installations> {
   const all = db
@@ -66,7 +72,7 @@ export async function findInstallations(db: Database, row: Installable): Promise
 /** Why this firmware must stay, in a sentence; `undefined` where nothing needs it. */
 export async function whoNeeds(db: Database, row: FirmwareRow): Promise<string | undefined> {
   const [about, back, installed] = await db.batch([
-    db.select({ id: campaigns.id }).from(campaigns).where(eq(campaigns.firmwareId, row.id)).limit(1),
+    db.select({ id: allCampaigns.id }).from(allCampaigns).where(eq(allCampaigns.firmwareId, row.id)).limit(1),
     db
       .select({ id: campaigns.id })
       .from(campaigns)

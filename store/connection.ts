@@ -1,9 +1,8 @@
 /** The way to the database: Neon's HTTP driver, one request a statement or a batch, nothing kept open between. */
 import { neon, neonConfig } from '@neondatabase/serverless';
 import { drizzle, type NeonHttpDatabase } from 'drizzle-orm/neon-http';
-import * as schema from './schema.ts';
 
-export type Database = NeonHttpDatabase<typeof schema>;
+export type Database = NeonHttpDatabase;
 
 /** What it takes to reach the database; the Worker's environment has these. */
 export interface DatabaseAddress {
@@ -15,5 +14,5 @@ export interface DatabaseAddress {
 export function openDatabase(address: DatabaseAddress): Database {
   const { NEON_FETCH_ENDPOINT: endpoint } = address;
   if (endpoint !== undefined) neonConfig.fetchEndpoint = () => endpoint;
-  return drizzle(neon(address.DATABASE_URL), { schema });
+  return drizzle(neon(address.DATABASE_URL));
 }

@@ -1,5 +1,5 @@
 /** What happened to a device: its timeline. An event's id is a digest of its message, so a repeated one is one. */
-import { and, desc, eq, lt, or, sql } from 'drizzle-orm';
+import { and, desc, eq, lt, or, type SQL, sql } from 'drizzle-orm';
 import type { DeviceEvent, Page, Paging } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
 import { pageOf, readCursor } from './page.ts';
@@ -22,6 +22,15 @@ export function insertEvents(db: Database, events: readonly NewDeviceEvent[]) {
     )
     .onConflictDoNothing();
 }
+
+/**
+ * The statement that notes that devices came or went. `rows` is a relation with their `id`, `at` when each did: their
+ * digest is the event's id.
+ */
+export const noteConnection = (kind: 'online' | 'offline', rows: SQL, at: SQL): SQL => sql`
+  INSERT INTO device_events (id, device_id, at, kind)
+  SELECT md5(concat_ws(' ', ${kind}::text, id, ${at})), id, ${at}, ${kind}::text FROM ${rows}
+  ON CONFLICT DO NOTHING`;
 
 /** A device's timeline, newest first. */
 export async function listEvents(db: Database, deviceId: string, paging: Paging): Promise<Page<DeviceEvent>> {

@@ -19,6 +19,7 @@ import type { ChangeDevice, Device, DeviceStatus, Page, Paging, RegisterDevice }
 import { serialNo } from '../protocol/identifiers.ts';
 import { batchRows } from './batch-rows.ts';
 import type { Database } from './connection.ts';
+import { noteConnection } from './device-events.ts';
 import { groupsCondition } from './groups.ts';
 import { pageOf, readCursor } from './page.ts';
 import { devices } from './schema.ts';
@@ -225,8 +226,15 @@ export async function recordReports(
   return [...known, ...fresh];
 }
 
-const updateReported = (db: Database, reports: readonly DeviceReport[]) =>
-  db
+/** Devices that come back are noted in their timelines. */
+const updateReported = (db: Database, reports: readonly DeviceReport[]) => {
+  const rows = db.$with('r', {}).as(sql`SELECT * FROM ${reportedRows(reports)}`);
+  const back = db.$with('back', {}).as(sql`
+    SELECT d.id, r.last_seen FROM r JOIN devices d ON d.serial_no = r.serial_no
+    WHERE d.status = 'offline' AND r.status = 'online'`);
+  const noted = db.$with('noted', {}).as(noteConnection('online', sql`back`, sql`last_seen`));
+  return db
+    .with(rows, back, noted)
     .update(devices)
     .set({
       model: sql`r.model`,
@@ -240,9 +248,10 @@ const updateReported = (db: Database, reports: readonly DeviceReport[]) =>
       apps: sql`COALESCE(r.apps, ${devices.apps})`,
       updatedAt: sql`now()`,
     })
-    .from(reportedRows(reports))
+    .from(sql`r`)
     .where(sql`${devices.serialNo} = r.serial_no`)
     .returning(getTableColumns(devices));
+};
 
 const insertReported = (db: Database, reports: readonly DeviceReport[], approved: boolean) =>
   db.execute(sql`
@@ -279,12 +288,15 @@ const seenRows = (devices: readonly Seen[]) =>
     ['timestamptz', devices.map(({ last_seen }) => new Date(last_seen).toISOString())],
   ])} AS r(serial_no, last_seen)`;
 
-/** Marks devices as gone quiet. */
+/** Marks devices as gone quiet, and notes it in their timelines. */
 export async function recordOffline(db: Database, gone: readonly Seen[]): Promise<void> {
   for (let at = 0; at < gone.length; at += BULK) {
     await db.execute(sql`
-      UPDATE devices d SET status = 'offline', last_seen = GREATEST(d.last_seen, r.last_seen), updated_at = now()
-      FROM ${seenRows(gone.slice(at, at + BULK))} WHERE d.serial_no = r.serial_no AND d.status <> 'offline'`);
+      WITH gone AS (
+        UPDATE devices d SET status = 'offline', last_seen = GREATEST(d.last_seen, r.last_seen), updated_at = now()
+        FROM ${seenRows(gone.slice(at, at + BULK))} WHERE d.serial_no = r.serial_no AND d.status <> 'offline'
+        RETURNING d.id)
+      ${noteConnection('offline', sql`gone`, sql`now()`)}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** What the daily upkeep of the stored bytes reads and notes. */
 import { asc, count, eq, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
 import type { Database } from './connection.ts';
-import { firmware } from './schema.ts';
+import { firmware, firmwareUploads } from './schema.ts';
 
 export interface StoredBytes {
   sha256: string;
@@ -28,4 +28,13 @@ export async function noteChecked(db: Database, sha256: string, damage: string |
 export async function countDamaged(db: Database): Promise<number> {
   const [row] = await db.select({ n: count() }).from(firmware).where(isNotNull(firmware.damage));
   return row?.n ?? 0;
+}
+
+/** Whether any firmware has these bytes, or an upload under way is to have them. */
+export async function isWanted(db: Database, sha256: string): Promise<boolean> {
+  const [stored, coming] = await db.batch([
+    db.select({ n: count() }).from(firmware).where(eq(firmware.sha256, sha256)),
+    db.select({ n: count() }).from(firmwareUploads).where(eq(firmwareUploads.sha256, sha256)),
+  ]);
+  return (stored[0]?.n ?? 0) + (coming[0]?.n ?? 0) > 0;
 }

@@ -7,6 +7,11 @@ import { firmwareUploadParts, firmwareUploads } from './schema.ts';
 
 export type UploadRow = typeof firmwareUploads.$inferSelect;
 
+export interface StoredPart {
+  part_no: number;
+  etag: string;
+}
+
 /** Notes a resumable upload. */
 export async function addUpload(
   db: Database,
@@ -38,7 +43,7 @@ export async function addUpload(
 export async function findUpload(
   db: Database,
   id: string,
-): Promise<{ upload: UploadRow; parts: { part_no: number; etag: string }[] } | undefined> {
+): Promise<{ upload: UploadRow; parts: StoredPart[] } | undefined> {
   const [uploads, parts] = await db.batch([
     db.select().from(firmwareUploads).where(eq(firmwareUploads.id, id)),
     db

@@ -1,5 +1,5 @@
 /** The ledger: every table of the Postgres database. Migrations are generated from this file. */
-import { sql } from 'drizzle-orm';
+import { getTableColumns, sql } from 'drizzle-orm';
 import {
   bigint,
   boolean,
@@ -10,6 +10,7 @@ import {
   jsonb,
   pgEnum,
   pgTable,
+  pgView,
   primaryKey,
   smallint,
   text,
@@ -27,6 +28,7 @@ import {
   ROLES,
   UPDATE_STATES,
 } from '../protocol/api.ts';
+import type { EarlierTry } from '../protocol/update-timeline.ts';
 
 /** Text ordered by bytes: prefix searches and keyset pages use one plain index, in every locale. */
 const bytewiseText = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
@@ -83,17 +85,24 @@ export const deviceGroups = pgTable('device_groups', {
   updatedAt: moment('updated_at').notNull().defaultNow(),
 });
 
-/** What happened to a device, oldest kept longest. The id is a digest of the message: a repeated one adds nothing. */
+/**
+ * What happened to a device. The id is a digest of the message: a repeated one adds nothing. Partitioned by month of
+ * `at` (UTC), which generated migrations cannot say: see `migrations/0004_history_and_archive.sql` and `history.ts`.
+ */
 export const deviceEvents = pgTable(
   'device_events',
   {
-    id: text('id').primaryKey(),
+    id: text('id').notNull(),
     deviceId: uuid('device_id').notNull(),
     at: moment('at').notNull(),
     kind: text('kind').notNull(),
     detail: jsonb('detail').$type<Record<string, unknown>>().notNull().default({}),
   },
-  (t) => [index('device_events_device_at').on(t.deviceId, t.at, t.id)],
+  (t) => [
+    primaryKey({ columns: [t.id, t.at] }),
+    index('device_events_device_at').on(t.deviceId, t.at, t.id),
+    index('device_events_at').using('brin', t.at),
+  ],
 );
 
 export const deviceConfigs = pgTable(
@@ -207,6 +216,7 @@ export const firmwareUploads = pgTable('firmware_uploads', {
   sha256: text('sha256').notNull(),
   sizeBytes: bigint('size_bytes', { mode: 'number' }).notNull(),
   objectKey: text('object_key').notNull(),
+  /** Empty where there is a single part: it goes to its place at once. */
   multipartId: text('multipart_id').notNull(),
   createdBy: text('created_by').notNull(),
   createdAt: moment('created_at').notNull().defaultNow(),
@@ -226,30 +236,57 @@ export const firmwareUploadParts = pgTable(
   (t) => [primaryKey({ columns: [t.uploadId, t.partNo] })],
 );
 
-export const campaigns = pgTable(
-  'campaigns',
-  {
-    id: uuid('id').primaryKey().defaultRandom(),
-    name: text('name').notNull(),
-    firmwareId: uuid('firmware_id')
-      .notNull()
-      .references(() => firmware.id),
-    target: jsonb('target_criteria').$type<CampaignTarget>().notNull(),
-    policy: jsonb('policy').$type<CampaignPolicy>().notNull(),
-    status: campaignStatusEnum('status').notNull().default('draft'),
-    statusReason: text('status_reason'),
-    /** As the campaign object last said; for lists and for campaigns that are over. */
-    metrics: jsonb('metrics').$type<CampaignMetrics>(),
-    createdBy: text('created_by').notNull(),
-    /** Somebody else who has said that it may start. */
-    approvedBy: text('approved_by'),
-    createdAt: moment('created_at').notNull().defaultNow(),
-    updatedAt: moment('updated_at').notNull().defaultNow(),
-    startedAt: moment('started_at'),
-    finishedAt: moment('finished_at'),
-  },
-  (t) => [index('campaigns_created_at').on(t.createdAt, t.id), index('campaigns_firmware').on(t.firmwareId)],
-);
+const campaignColumns = () => ({
+  id: uuid('id').primaryKey().defaultRandom(),
+  name: text('name').notNull(),
+  firmwareId: uuid('firmware_id')
+    .notNull()
+    .references(() => firmware.id),
+  target: jsonb('target_criteria').$type<CampaignTarget>().notNull(),
+  policy: jsonb('policy').$type<CampaignPolicy>().notNull(),
+  status: campaignStatusEnum('status').notNull().default('draft'),
+  statusReason: text('status_reason'),
+  /** As the campaign object last said; for lists and for campaigns that are over. */
+  metrics: jsonb('metrics').$type<CampaignMetrics>(),
+  createdBy: text('created_by').notNull(),
+  /** Somebody else who has said that it may start. */
+  approvedBy: text('approved_by'),
+  createdAt: moment('created_at').notNull().defaultNow(),
+  updatedAt: moment('updated_at').notNull().defaultNow(),
+  startedAt: moment('started_at'),
+  finishedAt: moment('finished_at'),
+});
+
+export const campaigns = pgTable('campaigns', campaignColumns(), (t) => [
+  index('campaigns_created_at').on(t.createdAt, t.id),
+  index('campaigns_firmware').on(t.firmwareId),
+]);
+
+const updateColumns = () => ({
+  deviceId: uuid('device_id').notNull(),
+  serialNo: bytewiseText('serial_no').notNull(),
+  stage: smallint('stage').notNull(),
+  status: updateStateEnum('status').notNull(),
+  attempt: smallint('attempt').notNull().default(0),
+  fromVersion: text('from_version'),
+  toVersion: text('to_version').notNull(),
+  /** The device's group when it joined the campaign. */
+  group: text('group_name'),
+  error: text('error'),
+  detail: text('error_message'),
+  /** When the present attempt came to each state; null where it did not, or not yet. */
+  offeredAt: moment('offered_at'),
+  downloadingAt: moment('downloading_at'),
+  installingAt: moment('installing_at'),
+  rebootingAt: moment('rebooting_at'),
+  /** Tries that are over, oldest first. */
+  earlier: jsonb('earlier_tries').$type<EarlierTry[]>(),
+  startedAt: moment('started_at'),
+  completedAt: moment('completed_at'),
+  updatedAt: moment('updated_at').notNull(),
+  /** Counts the row's changes in the campaign object: an older write never overtakes a newer one. */
+  revision: bigint('revision', { mode: 'number' }).notNull().default(0),
+});
 
 /** One device's part in a campaign: the ledger's copy of the campaign object's row, written in bulk on change. */
 export const campaignDevices = pgTable(
@@ -258,25 +295,53 @@ export const campaignDevices = pgTable(
     campaignId: uuid('campaign_id')
       .notNull()
       .references(() => campaigns.id, { onDelete: 'cascade' }),
-    deviceId: uuid('device_id').notNull(),
-    serialNo: bytewiseText('serial_no').notNull(),
-    stage: smallint('stage').notNull(),
-    status: updateStateEnum('status').notNull(),
-    attempt: smallint('attempt').notNull().default(0),
-    fromVersion: text('from_version'),
-    toVersion: text('to_version').notNull(),
-    error: text('error'),
-    detail: text('error_message'),
-    startedAt: moment('started_at'),
-    completedAt: moment('completed_at'),
-    updatedAt: moment('updated_at').notNull(),
-    /** Counts the row's changes in the campaign object: an older write never overtakes a newer one. */
-    revision: bigint('revision', { mode: 'number' }).notNull().default(0),
+    ...updateColumns(),
   },
   (t) => [
     primaryKey({ columns: [t.campaignId, t.serialNo] }),
-    index('campaign_devices_device').on(t.deviceId, t.updatedAt),
+    // Nothing that changes with every step of an update is indexed: those updates touch no index (HOT).
+    index('campaign_devices_device').on(t.deviceId),
   ],
+);
+
+/** Campaigns that ended long ago, moved here whole: see `archive.ts`. */
+export const archivedCampaigns = pgTable('archived_campaigns', campaignColumns(), (t) => [
+  index('archived_campaigns_created_at').on(t.createdAt, t.id),
+  index('archived_campaigns_firmware').on(t.firmwareId),
+]);
+
+/** Their devices' parts. Without a foreign key: they move before their campaign does. */
+export const archivedCampaignDevices = pgTable(
+  'archived_campaign_devices',
+  { campaignId: uuid('campaign_id').notNull(), ...updateColumns() },
+  (t) => [
+    primaryKey({ columns: [t.campaignId, t.serialNo] }),
+    index('archived_campaign_devices_device').on(t.deviceId, t.updatedAt),
+  ],
+);
+
+/** Every campaign, in the archive or not. For reading: in each moment a campaign is in exactly one of the two. */
+export const allCampaigns = pgView('all_campaigns').as((qb) =>
+  qb
+    .select({ ...getTableColumns(campaigns), archived: sql<boolean>`false`.as('archived') })
+    .from(campaigns)
+    .unionAll(
+      qb
+        .select({ ...getTableColumns(archivedCampaigns), archived: sql<boolean>`true`.as('archived') })
+        .from(archivedCampaigns),
+    ),
+);
+
+/** Every device's part in every campaign, in the archive or not. For reading. */
+export const allCampaignDevices = pgView('all_campaign_devices').as((qb) =>
+  qb
+    .select({ ...getTableColumns(campaignDevices), archived: sql<boolean>`false`.as('archived') })
+    .from(campaignDevices)
+    .unionAll(
+      qb
+        .select({ ...getTableColumns(archivedCampaignDevices), archived: sql<boolean>`true`.as('archived') })
+        .from(archivedCampaignDevices),
+    ),
 );
 
 export const users = pgTable('users', {

@@ -158,6 +158,20 @@ describe('the API', () => {
     );
   });
 
+  it('takes a call without a body for what it is, whatever type it names', async () => {
+    const json = { 'Content-Type': 'application/json' };
+    const path = '/campaigns/00000000-0000-4000-8000-000000000000/start';
+    for (const body of [undefined, '']) {
+      const answer = await fetch(`${sky.facts.url}/api/v1${path}`, {
+        method: 'POST',
+        headers: { Authorization: `Bearer ${sky.facts.api_key}`, ...json },
+        ...(body === undefined ? {} : { body }),
+      });
+      expect(answer.status).toBe(404);
+    }
+    expect((await sky.api('POST', '/campaigns', undefined, json)).status).toBe(422);
+  });
+
   it('finds a device by its UUID and by its serial number', async () => {
     const { body } = await sky.api('POST', '/devices/register', { serial_no: 'BOTH', model: 'M' });
     expect((await sky.api('GET', `/devices/${body.id}`)).body).toEqual(
@@ -208,10 +222,19 @@ describe('the API', () => {
 
     const lie = { ...begin, version: 'v3.0.0', checksum: `sha256:${'1'.repeat(64)}`, size_bytes: 10 };
     const { body: other } = await sky.api('POST', '/firmware/uploads', lie);
-    await put(other.id, 1, bytes.slice(0, 10));
+    expect((await put(other.id, 1, bytes.slice(0, 10))).status).toBe(204);
     const refused = await sky.api('POST', `/firmware/uploads/${other.id}/complete`);
     expect([refused.status, refused.body.title]).toEqual([422, 'Checksum mismatch']);
     expect((await sky.api('GET', '/firmware?version=v3.0.0')).body.items).toEqual([]);
+
+    const small = bytes.slice(0, 10);
+    const right = { ...begin, version: 'v3.0.1', checksum: checksumOf(small), size_bytes: 10 };
+    const { body: third } = await sky.api('POST', '/firmware/uploads', right);
+    // Wrong bytes, then the right ones, twice at once: the last ones count.
+    await put(third.id, 1, bytes.slice(20, 30));
+    await Promise.all([put(third.id, 1, small), put(third.id, 1, small)]);
+    const made = await sky.api('POST', `/firmware/uploads/${third.id}/complete`);
+    expect([made.status, made.body.checksum, made.body.size_bytes]).toEqual([201, right.checksum, 10]);
   });
 
   it('lets no unsigned or wrongly signed firmware into a campaign', async () => {

@@ -44,7 +44,7 @@ describe('a campaign on real devices', () => {
     const id = await create(bad.id);
     expect((await sky.api('POST', `/campaigns/${id}/start`)).body).toMatchObject({ status: 'active' });
     const stopped = await becomes(id, 'paused');
-    expect(stopped.status_reason).toMatch(/stage "canary" stopped: 1 of 1 failed \(100 %\)/);
+    expect(stopped.status_reason).toMatch(/stage "one device" stopped: 1 of 1 failed \(100 %\)/);
     const { counts, errors } = await metrics(id);
     expect(counts).toMatchObject({ rollback: 1, pending: 5 });
     expect(errors).toEqual([{ error: 'boot_failure', count: 1 }]);
@@ -76,10 +76,11 @@ describe('a campaign on real devices', () => {
   });
 
   it('has the same numbers in its object, in the ledger and on the devices', async () => {
-    const { items } = (await sky.api('GET', '/campaigns?status=completed')).body as {
-      items: { id: string }[];
-    };
-    const id = items[0]?.id ?? '';
+    // The ledger follows the object within a tick.
+    const id = await eventually('the ledger to have it completed', async () => {
+      const { body } = await sky.api('GET', '/campaigns?status=completed');
+      return (body.items as { id: string }[])[0]?.id;
+    });
     const client = new Client({ connectionString: sky.facts.database_url });
     await client.connect();
     const rows = await client.query(

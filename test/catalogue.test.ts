@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Client } from 'pg';
@@ -20,6 +20,9 @@ const becomes = (id: string, wanted: string) =>
     const { body } = await sky.api('GET', `/campaigns/${id}`);
     return body.status === wanted && body;
   });
+
+const checksumOf = (bytes: Uint8Array): string =>
+  `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
 async function uploadForm(fields: Record<string, string>, bytes: Uint8Array<ArrayBuffer>) {
   const form = new FormData();
@@ -181,16 +184,37 @@ describe('the catalogue', () => {
     expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).toBeNull();
   });
 
+  it('never publishes a version twice, though its firmware was withdrawn or deleted', async () => {
+    const gone = async (version: string, withdraw: boolean) => {
+      const { id } = await publishFirmware(sky, version, { model: 'TX-6' });
+      if (withdraw) await sky.api('POST', `/firmware/${id}/withdraw`, { reason: 'a test' });
+      expect((await sky.api('DELETE', `/firmware/${id}`)).status).toBe(204);
+    };
+    await gone('v1', false);
+    await gone('v2', true);
+    await expect(publishFirmware(sky, 'v1', { model: 'TX-6' })).rejects.toThrow(/released with other bytes/);
+    await expect(publishFirmware(sky, 'v2', { model: 'TX-6' })).rejects.toThrow(/withdrawn for good/);
+  });
+
   it('clears uploads nobody goes on with, and leaves the others', async () => {
-    const begin = { model: 'TX-5', version: 'v30', checksum: `sha256:${'2'.repeat(64)}`, size_bytes: 10 };
+    const bytes = randomBytes(10);
+    const begin = { model: 'TX-5', version: 'v30', checksum: checksumOf(bytes), size_bytes: 10 };
+    const lie = { ...begin, version: 'v31', checksum: `sha256:${'2'.repeat(64)}` };
     const { body: old } = await sky.api('POST', '/firmware/uploads', begin);
-    const { body: young } = await sky.api('POST', '/firmware/uploads', { ...begin, version: 'v31' });
+    const { body: young } = await sky.api('POST', '/firmware/uploads', lie);
+    const part = await fetch(`${sky.facts.url}/api/v1/firmware/uploads/${old.id}/parts/1`, {
+      method: 'PUT',
+      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+      body: bytes,
+    });
+    expect(part.status).toBe(204);
     await query("UPDATE firmware_uploads SET updated_at = now() - interval '4 days' WHERE id = $1", old.id);
     await sky.api('POST', '/upkeep');
     expect((await sky.api('POST', `/firmware/uploads/${old.id}/complete`)).status).toBe(404);
     expect((await sky.api('POST', `/firmware/uploads/${young.id}/complete`)).status).toBe(409);
+    // Nothing is left of its bytes either.
     const { body: again } = await sky.api('POST', '/firmware/uploads', begin);
-    expect(again.id).not.toBe(old.id);
+    expect([again.id === old.id, again.parts, again.firmware]).toEqual([false, [], null]);
   });
 
   it('takes a form of many parts without holding it, and keeps nothing of one that is too large', async () => {

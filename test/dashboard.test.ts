@@ -2,8 +2,9 @@ import AxeBuilder from '@axe-core/playwright';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { launchBrowser } from './browser.ts';
+import { beat, deliver } from './ingest.ts';
 import { publishFirmware } from './publish.ts';
-import { type Skylark, startSkylark } from './skylark.ts';
+import { eventually, type Skylark, startSkylark } from './skylark.ts';
 
 let sky: Skylark;
 let browser: Browser;
@@ -60,7 +61,52 @@ describe('the dashboard in a real browser', () => {
     expect(await page.locator('body').getAttribute('data-marker')).toBe('not reloaded');
     expect(await page.locator('.rail li[data-state=passed]').count()).toBe(3);
     await page.getByRole('link', { name: 'VD-0001' }).click();
+    const steps = page.locator('.timeline li');
+    expect(await steps.first().textContent()).toMatch(/^Offered/);
+    expect(await steps.last().textContent()).toMatch(/^Completed/);
+    await page.getByRole('link', { name: 'The device' }).click();
     await page.getByText('Update completed').waitFor();
+  });
+
+  it('shows live why updates fail, with the way to the devices and their timelines', async () => {
+    const model = 'FAILS';
+    const names = ['FAILS-0', 'FAILS-1'];
+    await deliver(
+      sky,
+      names.map((name) => beat(name, { model, group: 'lab' })),
+    );
+    const { id: firmware_id } = await publishFirmware(sky, 'v2.0.0', { model });
+    const stages = [{ name: 'all', percentage: 100, success_threshold: 0 }];
+    const policy = { name: 'Fails', firmware_id, stages, failure_threshold: 100 };
+    const id = String((await sky.api('POST', '/campaigns', policy)).body.id);
+    await sky.api('POST', `/campaigns/${id}/start`);
+    const page = await signedIn();
+    await page.goto(`/campaigns/${id}`);
+    await page.getByText('under way').waitFor();
+    await eventually('both to have their offers', async () => {
+      const { items } = (await sky.api('GET', `/campaigns/${id}/devices?status=offered`)).body;
+      return (items as unknown[]).length === 2;
+    });
+    await deliver(
+      sky,
+      names.map((serial_no) => ({
+        serial_no,
+        channel: 'status',
+        payload: {
+          campaign_id: id,
+          status: 'failed',
+          error: 'no_space',
+          timestamp: Math.floor(Date.now() / 1000),
+        },
+      })),
+    );
+    await page.getByRole('heading', { name: 'Why updates failed' }).waitFor();
+    await page.getByRole('row', { name: 'no_space 2 100 % 100 %' }).waitFor();
+    await page.getByRole('row', { name: 'group lab 2 100 % 100 %' }).waitFor();
+    await page.getByRole('link', { name: 'no_space' }).click();
+    expect(await page.locator('tbody tr').count()).toBe(2);
+    await page.getByRole('link', { name: 'FAILS-1' }).click();
+    await page.locator('.timeline li[data-tone=bad]', { hasText: 'no_space' }).waitFor();
   });
 
   it('works without scripts: sign in, find, make, start, cancel, upload', async () => {
@@ -85,6 +131,150 @@ describe('the dashboard in a real browser', () => {
     await page.getByText('Sign it to publish it').waitFor();
   });
 
+  it('shows who would take part before a campaign is made, of a CSV file too, with scripts and without', async () => {
+    await publishFirmware(sky, 'v1.3.0');
+    for (const javaScriptEnabled of [true, false]) {
+      const page = await signedIn({ javaScriptEnabled });
+      await page.goto('/campaigns/new');
+      await page.getByLabel('Name').fill('Chosen');
+      await page.getByText('Serial numbers, a sample').click();
+      const buffer = Buffer.from('serial_no,note\nVD-0001,a\nVD-0003,b\nNO-SUCH,c\n');
+      await page.getByLabel('or from a file').setInputFiles({ name: 's.csv', mimeType: 'text/csv', buffer });
+      await page.getByRole('button', { name: 'Preview' }).click();
+      await page.getByText('2 devices would take part').waitFor();
+      await page.getByText('1 of the serial numbers fits no device').waitFor();
+      await page.getByText('No device runs this firmware yet').waitFor();
+      expect(await page.getByLabel('Name').inputValue()).toBe('Chosen');
+      await page.getByRole('button', { name: 'Make the draft' }).click();
+      await page.waitForURL(/\/campaigns\/[0-9a-f-]{36}$/);
+      await page.getByText('with serial number VD-0001 or VD-0003').waitFor();
+    }
+  });
+
+  it('changes a campaign, and says beside the field what is wrong', async () => {
+    const page = await signedIn({ javaScriptEnabled: false });
+    await makeCampaign(page, 'To change');
+    await page.getByRole('link', { name: 'Change' }).click();
+    await page.getByText('Pace', { exact: true }).click();
+    await page.getByLabel('At most a minute').fill('30');
+    await page.getByLabel('Begin slowly, at').fill('60');
+    await page.getByText('When', { exact: true }).click();
+    await page.getByLabel('mon').check();
+    await page.getByLabel('From').fill('01:00');
+    await page.getByLabel('To', { exact: true }).fill('05:00');
+    await page.getByLabel('Time zone').fill('Europe/Berlin');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('it must begin no faster').waitFor();
+    await page.getByLabel('Begin slowly, at').fill('10');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('30 a minute, from 10 a minute').waitFor();
+    await page.getByText('mon 01:00–05:00 Europe/Berlin').waitFor();
+    await page.getByRole('link', { name: 'Change' }).click();
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('mon 01:00–05:00 Europe/Berlin').waitFor();
+  });
+
+  it('steers a campaign that runs: leaves a device out, opens the next stage, and asks first', async () => {
+    const { items } = (await sky.api('GET', '/firmware?version=v1.3.0')).body as { items: { id: string }[] };
+    const { body } = await sky.api('POST', '/campaigns', {
+      name: 'Steered',
+      firmware_id: items[0]?.id,
+      stages: [
+        { name: 'one', count: 1, min_duration_s: 3600 },
+        { name: 'hand', percentage: 70, start: 'manual', min_duration_s: 3600 },
+        { name: 'rest', percentage: 100 },
+      ],
+    });
+    const page = await signedIn();
+    await page.goto(`/campaigns/${body.id}`);
+    await page.getByRole('button', { name: 'Start' }).click();
+    await page.getByRole('cell', { name: 'completed' }).waitFor({ timeout: 30_000 });
+    const last = page.getByRole('row').filter({ has: page.getByRole('cell', { name: '3', exact: true }) });
+    const serial = (await last.first().getByRole('link').textContent()) ?? '';
+    await page.locator('#ask-skip > summary').click();
+    await page.getByLabel('Serial number').fill(serial);
+    await page.getByRole('button', { name: 'Leave out a device' }).click();
+    await page.getByText('left out by').waitFor();
+    await page.locator('#ask-skip > summary').click();
+    await page.getByLabel('Serial number').fill('NO-SUCH');
+    await page.getByRole('button', { name: 'Leave out a device' }).click();
+    await page.getByText('No device has the serial number NO-SUCH').waitFor();
+    await page.goto(`/campaigns/${body.id}`);
+    await page.locator('#ask-advance > summary').click();
+    await page.getByText('"hand" with 1 device opens now').waitFor();
+    await page.getByRole('button', { name: 'Next stage' }).click();
+    await page.locator('.rail li[data-state=running]', { hasText: 'hand' }).waitFor();
+    await sky.api('POST', `/campaigns/${body.id}/cancel`);
+    // What can be done follows what happens, without a reload.
+    await page.getByRole('button', { name: 'Pause' }).waitFor({ state: 'detached' });
+  });
+
+  it('gives devices that failed with one error another attempt', async () => {
+    const model = 'PAGE-RETRY';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model });
+    await deliver(sky, [beat('RT-1', { model }), beat('RT-2', { model })]);
+    const { body } = await sky.api('POST', '/campaigns', {
+      name: 'Retried',
+      firmware_id: firmware.id,
+      stages: [{ name: 'all', percentage: 100, success_threshold: 0 }],
+      failure_threshold: 100,
+    });
+    await sky.api('POST', `/campaigns/${body.id}/start`);
+    const page = await signedIn();
+    await page.goto(`/campaigns/${body.id}`);
+    await page.getByRole('cell', { name: 'offered' }).nth(1).waitFor();
+    await deliver(
+      sky,
+      ['RT-1', 'RT-2'].map((serial_no, i) => ({
+        serial_no,
+        channel: 'status',
+        payload: {
+          campaign_id: body.id,
+          status: 'failed',
+          error: i === 0 ? 'flash_error' : 'no_space',
+          timestamp: Math.floor(Date.now() / 1000),
+        },
+      })),
+    );
+    // The button comes by itself.
+    await page.locator('#ask-retry > summary').click();
+    await page.getByLabel('Which').selectOption('no_space');
+    await page.getByRole('button', { name: 'Retry failed' }).click();
+    await page
+      .getByText('an operator gave it another attempt')
+      .or(page.getByRole('cell', { name: 'offered' }))
+      .waitFor();
+    expect(await page.getByRole('cell', { name: 'failed', exact: true }).count()).toBe(1);
+  });
+
+  it('says what a draft waits for, where a second person has to approve it', async () => {
+    const set = async (on: boolean) => {
+      const { body } = await sky.api('GET', '/settings');
+      await sky.api('PUT', '/settings', { version: body.version, settings: { approve_campaigns: on } });
+    };
+    await set(true);
+    try {
+      const page = await signedIn();
+      await makeCampaign(page, 'For two');
+      await page.getByText('You made it, so somebody else has to approve it').waitFor();
+      expect(await page.getByRole('button', { name: /Start|Approve/ }).count()).toBe(0);
+      await sky.api('POST', `${new URL(page.url()).pathname}/approve`);
+      await page.reload();
+      await page.getByText('Approved by key:local').waitFor();
+      await page.getByRole('button', { name: 'Start' }).waitFor();
+      const { body } = await sky.api('POST', '/campaigns', {
+        name: 'By another',
+        firmware_id: (await publishFirmware(sky, 'v1.4.0')).id,
+      });
+      await page.goto(`/campaigns/${body.id}`);
+      await page.getByRole('button', { name: 'Approve' }).click();
+      await page.getByText('That is you, so somebody else has to start it').waitFor();
+      expect(await page.getByRole('button', { name: 'Start' }).count()).toBe(0);
+    } finally {
+      await set(false);
+    }
+  });
+
   it('uploads with scripts too, and says beside the field what is wrong', async () => {
     const page = await signedIn();
     await page.goto('/firmware/new');
@@ -102,6 +292,29 @@ describe('the dashboard in a real browser', () => {
     await page.getByLabel('Model').fill('TX-7');
     await page.getByRole('button', { name: 'Upload' }).click();
     await page.getByText('Sign it to publish it').waitFor();
+  });
+
+  it('says that a file is too large, before it is sent and after', async () => {
+    const limited = async (max_firmware_bytes: number) => {
+      const { version } = (await sky.api('GET', '/settings')).body;
+      await sky.api('PUT', '/settings', { version, settings: { max_firmware_bytes } });
+    };
+    const page = await signedIn();
+    await page.goto('/firmware/new');
+    const unlimited = Number(await page.getByLabel('File').getAttribute('data-max-bytes'));
+    const buffer = Buffer.alloc(2_000_000);
+    const file = { name: 'a.bin', mimeType: 'application/octet-stream', buffer };
+    await page.getByLabel('File').setInputFiles(file);
+    await page.getByLabel('Model').fill('TX-7');
+    await page.getByLabel('Version', { exact: true }).fill('v0.3.0');
+    // Allowed when the page was made.
+    await limited(1_000_000);
+    await page.getByRole('button', { name: 'Upload' }).click();
+    await page.getByText('At most 1000000 bytes are allowed here.').waitFor();
+    await page.getByLabel('File').setInputFiles(file);
+    const said = await page.getByLabel('File').evaluate((input) => Reflect.get(input, 'validationMessage'));
+    expect(said).toMatch(/too large/);
+    await limited(unlimited);
   });
 
   it('shows what a hostile device calls itself as text', async () => {
@@ -129,7 +342,10 @@ describe('the dashboard in a real browser', () => {
     ['360 px wide', { viewport: { width: 360, height: 740 } }],
   ])('is accessible and fits, %s', async (_name, options) => {
     const page = await signedIn(options);
-    const { items } = (await sky.api('GET', '/campaigns')).body as { items: { id: string }[] };
+    const { items } = (await sky.api('GET', '/campaigns')).body as { items: { id: string; name: string }[] };
+    const failed = items.find(({ name }) => name === 'Fails');
+    const [firmware] = ((await sky.api('GET', '/firmware')).body as { items: { id: string }[] }).items;
+    const draft = await sky.api('POST', '/campaigns', { name: 'Rehearsed', firmware_id: firmware?.id });
     for (const path of [
       '/',
       '/devices',
@@ -143,6 +359,12 @@ describe('the dashboard in a real browser', () => {
       '/campaigns',
       '/campaigns/new',
       `/campaigns/${items[0]?.id}`,
+      `/campaigns/${draft.body.id}`,
+      `/campaigns/${draft.body.id}/rehearsal?failure_rate=30`,
+      `/campaigns/${failed?.id}`,
+      `/campaigns/${failed?.id}/devices`,
+      `/campaigns/${failed?.id}/devices/FAILS-0`,
+      `/campaigns/${items[0]?.id}/edit`,
     ]) {
       await page.goto(path);
       const { violations } = await new AxeBuilder({ page })

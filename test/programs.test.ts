@@ -52,6 +52,7 @@ describe('the programs, as CI and a device maker run them', () => {
       [['nonsense'], /unknown command/],
       [['firmware', 'upload', 'fw.bin', '--model', 'M'], /--version/],
       [['firmware', 'upload', 'no-such-file', '--model', 'M', '--version', 'v1'], /no file/],
+      [['firmware', 'upload', '.', '--model', 'M', '--version', 'v1'], /no file/],
       [['campaign', 'create', 'x', '--firmware', 'M/v1', '--success-threshold', 'lots'], /percentage/],
     ] as const) {
       const { code, err } = await cli([...args]);
@@ -127,6 +128,89 @@ describe('the programs, as CI and a device maker run them', () => {
     expect(JSON.parse(signedToo.out).keyids).toHaveLength(3);
   });
 
+  it('skylark: makes, previews, changes and steers campaigns', async () => {
+    const key = { SKYLARK_RELEASE_KEY: sky.facts.release_key };
+    await cli(['firmware', 'upload', 'fw.bin', '--version', 'v1.0.0', '--model', 'CLI-1'], key);
+    for (const serial_no of ['C-1', 'C-2'])
+      await sky.api('POST', '/devices/register', { serial_no, model: 'CLI-1' });
+    writeFileSync(file('some.csv'), 'serial_no,note\nC-1,x\nC-2,y\nC-9,z\n');
+    const json = async (...args: string[]) => {
+      const { code, out, err } = await cli(['campaign', ...args, '--json']);
+      expect([code, err]).toEqual([0, '']);
+      return JSON.parse(out);
+    };
+    const firmware = ['--firmware', 'CLI-1/v1.0.0'];
+    expect(await json('preview', ...firmware, '--serials-file', 'some.csv')).toMatchObject({
+      count: 2,
+      unknown_serial_nos: 1,
+      stages: [{ name: 'one device', devices: 1 }, { devices: 1 }, {}, {}],
+    });
+    const window = ['--window', 'mon-fri 01:00-05:00 Europe/Berlin', '--window', 'sun 00:00-23:59 device'];
+    const pace = [
+      '--ramp',
+      '10,2,5',
+      '--rate',
+      '100',
+      '--max-per-gateway',
+      '3',
+      '--end-at',
+      '2099-01-01T00:00:00Z',
+    ];
+    const kind = [
+      '--kind',
+      'soft',
+      '--postpone-limit',
+      '3600',
+      '--no-safe-mode',
+      '--percentage',
+      '50',
+      '--dynamic',
+    ];
+    const made = await json('create', 'Night', ...firmware, ...window, ...pace, ...kind);
+    expect(made).toMatchObject({
+      kind: 'soft',
+      postpone_limit_s: 3600,
+      max_per_gateway: 3,
+      ramp: { base_rate_per_minute: 10, increment_factor: 2, successes: 5 },
+      windows: [{ days: ['mon', 'tue', 'wed', 'thu', 'fri'] }, { time_zone: 'device' }],
+      target: { percentage: 50, dynamic: true },
+    });
+    expect(made.stages[0].name).toBe('canary');
+    const edited = await json(
+      'edit',
+      made.id,
+      '--window',
+      'none',
+      '--ramp',
+      'none',
+      '--success-threshold',
+      '80',
+    );
+    expect(edited).toMatchObject({
+      windows: [],
+      ramp: null,
+      stages: [{ success_threshold: 80 }, {}, {}, {}],
+    });
+    const own = await cli(['campaign', 'approve', made.id]);
+    expect([own.code, own.err]).toEqual([1, expect.stringContaining('somebody else has to approve')]);
+    const stages = ['--stages', '50,100', '--min-duration', '3600'];
+    const { id } = await json('create', 'Day', ...firmware, ...stages, '--start');
+    const later = await eventually('the second stage to have its device', async () => {
+      const { items } = (await sky.api('GET', `/campaigns/${id}/devices`)).body as {
+        items: { stage: number; serial_no: string }[];
+      };
+      return items.find(({ stage }) => stage === 1)?.serial_no;
+    });
+    expect(await json('skip', id, later)).toMatchObject({ serial_no: later, status: 'skipped' });
+    expect(await json('advance', id)).toMatchObject({ status: 'active' });
+    const none = await cli(['campaign', 'retry', id, '--error', 'no_space']);
+    expect([none.code, none.err]).toEqual([1, expect.stringContaining('no device has failed like that')]);
+    for (const wrong of [['--window', 'always'], ['--ramp', 'fast'], ['--end-at', 'never'], []]) {
+      expect((await cli(['campaign', 'edit', id, ...wrong])).code).toBe(2);
+    }
+    expect((await cli(['campaign', 'create', 'x', ...firmware, '--serials-file', 'no.csv'])).code).toBe(2);
+  });
+
   it('the GitHub Action uploads, publishes and starts a campaign, and does no harm when run again', async () => {
     const inputs = {
       INPUT_URL: sky.facts.url,
@@ -140,15 +224,25 @@ describe('the programs, as CI and a device maker run them', () => {
       GITHUB_OUTPUT: file('outputs'),
     };
     expect(await run(ACTION, [], inputs)).toMatchObject({ code: 0 });
-    const { INPUT_CAMPAIGN: _, ...again } = inputs;
-    expect(await run(ACTION, [], again)).toMatchObject({ code: 0 });
+    expect(await run(ACTION, [], inputs)).toMatchObject({ code: 0 });
     const outputs = readFileSync(file('outputs'), 'utf8').trim().split('\n');
     expect(outputs.filter((line) => line === 'state=published')).toHaveLength(2);
-    const id = outputs.find((line) => line.startsWith('campaign-id='))?.split('=')[1];
+    const ids = outputs.filter((line) => line.startsWith('campaign-id=')).map((line) => line.split('=')[1]);
+    const [id] = ids;
+    expect(ids).toEqual([id, id]);
     expect((await sky.api('GET', `/campaigns/${id}`)).body).toMatchObject({
       name: 'From CI',
       status: 'draft',
     });
+    for (const [name, value, words] of [
+      ['FILE', 'no-such-file', /no file/],
+      ['STAGES', 'some', /stages are percentages/],
+      ['START', 'maybe', /true or false/],
+    ] as const) {
+      const wrong = await run(ACTION, [], { ...inputs, INPUT_VERSION: 'v9.9.9', [`INPUT_${name}`]: value });
+      expect([wrong.code, wrong.out]).toEqual([1, expect.stringMatching(words)]);
+    }
+    expect((await sky.api('GET', '/firmware?version=v9.9.9')).body.items).toEqual([]);
     const bad = await run(ACTION, [], { ...inputs, 'INPUT_API-KEY': 'wrong' });
     expect([bad.code, bad.out]).toEqual([1, expect.stringMatching(/^::error::/)]);
   });

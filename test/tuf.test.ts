@@ -15,6 +15,7 @@ import {
   rotateTargets,
 } from '../cli/tuf-rotation.ts';
 import type { RotationOptions } from '../cli/tuf-workshop.ts';
+import { publishFirmware } from './publish.ts';
 import { type Skylark, startSkylark } from './skylark.ts';
 
 let sky: Skylark;
@@ -67,6 +68,13 @@ describe('the update metadata, as devices in the field see it', () => {
     expect(Object.keys((await readPublished(sky.facts.url, 'TX-100'))?.targets ?? {})).toEqual([
       'TX-100/v1.bin',
     ]);
+  });
+
+  it('takes the releases of everybody who publishes at the same moment', async () => {
+    const versions = Array.from({ length: 12 }, (_, n) => `v0.${n}`);
+    const rows = await Promise.all(versions.map((version) => publishFirmware(sky, version, { size: 100 })));
+    expect(new Set(rows.map((row) => row.state))).toEqual(new Set(['published']));
+    for (const version of versions) expect(await find(`TX-100/${version}.bin`)).toBeDefined();
   });
 
   it('survives a lost release key: the old one signs nothing more, and no device is touched', async () => {

@@ -7,9 +7,13 @@ import type {
   MaintenanceWindow,
   Stage,
 } from '../protocol/api.ts';
+import type { ErrorReport } from '../protocol/error-report.ts';
+import { type Approval, ApprovalNotice, CampaignActions } from './campaign-actions.tsx';
+import { UpdateTable } from './campaign-devices.tsx';
+import { CampaignErrors } from './campaign-errors.tsx';
 import { shares } from './campaigns.tsx';
 import { count, plural } from './format.ts';
-import { Action, AskFirst, Badge, StackedBar } from './parts.tsx';
+import { Badge, StackedBar } from './parts.tsx';
 
 /** What a campaign object knows of itself. */
 export interface CampaignView {
@@ -44,68 +48,20 @@ const Stages = ({ metrics }: { metrics: CampaignMetrics }) => (
   </ol>
 );
 
-const Trouble = ({ metrics }: { metrics: CampaignMetrics }) =>
-  metrics.errors.length === 0 ? null : (
-    <section class="panel">
-      <h2>Why updates failed</h2>
-      <table>
-        <thead>
-          <tr>
-            <th>Error</th>
-            <th class="number">Devices</th>
-          </tr>
-        </thead>
-        <tbody>
-          {metrics.errors.map(({ error, count: n }) => (
-            <tr>
-              <td class="mono wrap">{error}</td>
-              <td class="number">{count(n)}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </section>
-  );
-
-const Latest = ({ latest }: { latest: DeviceUpdate[] }) => (
-  <section class="panel">
-    <h2>Devices, latest change first</h2>
-    <div class="scroll" tabindex={0} role="region" aria-label="Devices of the campaign">
-      <table>
-        <thead>
-          <tr>
-            <th>Device</th>
-            <th>Status</th>
-            <th>Stage</th>
-            <th>From</th>
-            <th>What it said</th>
-          </tr>
-        </thead>
-        <tbody>
-          {latest.map((update) => (
-            <tr>
-              <td>
-                <a href={`/devices/${update.serial_no}`}>{update.serial_no}</a>
-              </td>
-              <td>
-                <Badge state={update.status} />
-                {update.progress === null || update.status !== 'downloading'
-                  ? null
-                  : ` ${Math.round(update.progress)} %`}
-              </td>
-              <td>{update.stage + 1}</td>
-              <td class="mono">{update.from_version ?? '–'}</td>
-              <td class="wrap">{update.detail ?? update.error ?? ''}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  </section>
+/** The devices that changed last. */
+export const CampaignLatest = ({ latest }: Pick<CampaignView, 'latest'>) => (
+  <div id="campaign-latest" class="live">
+    {latest.length === 0 ? null : (
+      <section class="panel">
+        <h2>Devices, latest change first</h2>
+        <UpdateTable updates={latest} />
+      </section>
+    )}
+  </div>
 );
 
-/** Everything that changes while a campaign runs. */
-export const CampaignLive = ({ status, reason, metrics, latest }: CampaignView) => (
+/** How it stands: what changes all the time while it runs. */
+export const CampaignLive = ({ status, reason, metrics }: Omit<CampaignView, 'latest'>) => (
   <div id="campaign-live" class="live" data-status={status}>
     <div class="actions">
       <Badge state={status} />
@@ -128,55 +84,30 @@ export const CampaignLive = ({ status, reason, metrics, latest }: CampaignView) 
       </div>
     </section>
     <Stages metrics={metrics} />
-    <Trouble metrics={metrics} />
-    {latest.length === 0 ? null : <Latest latest={latest} />}
   </div>
 );
 
-/** The message that puts the live part in place. */
-export function campaignFragments(view: CampaignView): string {
+/** The message that puts the live parts in place, and for an operator what can be done by now. */
+export function campaignFragments(
+  { latest, ...view }: CampaignView & { id: string },
+  mayOperate: boolean,
+): string {
   return String(
-    <hx-partial hx-target="#campaign-live" hx-swap="outerMorph">
-      <CampaignLive {...view} />
-    </hx-partial>,
+    <>
+      <hx-partial hx-target="#campaign-live" hx-swap="outerMorph">
+        <CampaignLive {...view} />
+      </hx-partial>
+      <hx-partial hx-target="#campaign-latest" hx-swap="outerMorph">
+        <CampaignLatest latest={latest} />
+      </hx-partial>
+      {mayOperate ? (
+        <hx-partial hx-target="#campaign-actions" hx-swap="outerMorph">
+          <CampaignActions {...view} />
+        </hx-partial>
+      ) : null}
+    </>,
   );
 }
-
-const Actions = ({ campaign: c, failed }: { campaign: Campaign; failed: number }) => (
-  <>
-    {c.status === 'draft' && c.approved_by === null ? (
-      <Action to={`/campaigns/${c.id}/approve`}>Approve</Action>
-    ) : null}
-    {c.status === 'draft' ? (
-      <Action to={`/campaigns/${c.id}/start`} kind="primary">
-        Start
-      </Action>
-    ) : null}
-    {c.status === 'active' ? <Action to={`/campaigns/${c.id}/pause`}>Pause</Action> : null}
-    {c.status === 'paused' ? (
-      <Action to={`/campaigns/${c.id}/resume`} kind="primary">
-        Resume
-      </Action>
-    ) : null}
-    {c.status === 'active' ? (
-      <AskFirst
-        to={`/campaigns/${c.id}/advance`}
-        label="Next stage"
-        question="The next stage opens now, whatever the gate of this one says."
-      />
-    ) : null}
-    {['active', 'paused', 'completed'].includes(c.status) && failed > 0 ? (
-      <Action to={`/campaigns/${c.id}/retry`}>Retry failed</Action>
-    ) : null}
-    {['draft', 'scheduled', 'active', 'paused'].includes(c.status) ? (
-      <AskFirst
-        to={`/campaigns/${c.id}/cancel`}
-        label="Cancel"
-        question="No further device starts. Devices that are updating right now finish. This cannot be undone."
-      />
-    ) : null}
-  </>
-);
 
 /** How far a stage reaches, in words. */
 function reach({ percentage, count: most, group }: Stage): string {
@@ -200,7 +131,7 @@ function paceWords({ max_concurrent, rate_per_minute, ramp, max_per_gateway }: C
     ramp == null
       ? undefined
       : `from ${count(ramp.base_rate_per_minute)} a minute, × ${ramp.increment_factor} with every ${count(ramp.successes)} completed`,
-    max_per_gateway == null ? undefined : `${count(max_per_gateway)} behind one gateway`,
+    max_per_gateway == null ? undefined : `${count(max_per_gateway)} behind one gateway or public address`,
   ]
     .filter((part) => part !== undefined)
     .join(', ');
@@ -212,8 +143,11 @@ const windowWords = ({ days, from, to, time_zone }: MaintenanceWindow): string =
 const KINDS: Record<Campaign['kind'], string> = {
   forced: 'installed at once',
   soft: 'the device’s user may postpone it',
-  download_only: 'downloaded and verified, not installed',
+  download_only: 'downloaded and verified, not installed: completed means downloaded',
 };
+
+const hours = (seconds: number): string =>
+  seconds % 86_400 === 0 ? plural(seconds / 86_400, 'day') : plural(Math.round(seconds / 360) / 10, 'hour');
 
 /** What a campaign is for, in words. */
 function targetWords({ target }: Campaign): string {
@@ -223,7 +157,10 @@ function targetWords({ target }: Campaign): string {
     list('tagged', target.tags),
     list('with serial number', target.serial_nos),
   ].filter((part) => part !== undefined);
-  return parts.length === 0 ? 'every device of the model' : `devices ${parts.join(', ')}`;
+  const sample = target.percentage === undefined ? '' : `${target.percentage} % of `;
+  const joining = target.dynamic === true ? ', and those that come to match' : '';
+  const who = parts.length === 0 ? 'every device of the model' : `the devices ${parts.join(', ')}`;
+  return `${sample}${who}${joining}`;
 }
 
 const list = (word: string, items: readonly string[] | undefined): string | undefined =>
@@ -234,12 +171,16 @@ const list = (word: string, items: readonly string[] | undefined): string | unde
 export const CampaignPage = ({
   campaign: c,
   view,
+  errors,
   mayOperate,
+  approval,
   problem,
 }: {
   campaign: Campaign;
   view: CampaignView;
+  errors: ErrorReport;
   mayOperate: boolean;
+  approval: Approval | undefined;
   problem?: string | undefined;
 }) => (
   <>
@@ -248,14 +189,14 @@ export const CampaignPage = ({
         <h1>{c.name}</h1>
         <p class="sub">
           <a href={`/firmware/${c.firmware_id}`}>{c.firmware_version}</a> to {targetWords(c)}
+          {c.archived ? ', archived: it can only be read' : ''}
         </p>
       </div>
-      <div class="actions">
-        {mayOperate ? (
-          <Actions campaign={c} failed={view.metrics.counts.failed + view.metrics.counts.rollback} />
-        ) : null}
-      </div>
+      {mayOperate && !c.archived ? (
+        <CampaignActions id={c.id} status={view.status} metrics={view.metrics} approval={approval} />
+      ) : null}
     </div>
+    {c.status === 'draft' ? <ApprovalNotice approval={approval} /> : null}
     {problem === undefined ? null : (
       <p class="notice" data-tone="bad" role="alert">
         {problem}
@@ -264,7 +205,14 @@ export const CampaignPage = ({
     {c.status === 'active' || c.status === 'paused' ? (
       <div class="visually-hidden" hx-ws:connect={`/live/campaigns/${c.id}`} hx-swap="none" />
     ) : null}
-    <CampaignLive {...view} />
+    <CampaignLive status={view.status} reason={view.reason} metrics={view.metrics} />
+    <CampaignErrors id={c.id} status={view.status} report={errors} />
+    <CampaignLatest latest={view.latest} />
+    {c.started_at === null ? null : (
+      <p>
+        <a href={`/campaigns/${c.id}/devices`}>All its devices</a>
+      </p>
+    )}
     <section class="panel">
       <h2>Policy</h2>
       <dl class="facts">
@@ -279,7 +227,10 @@ export const CampaignPage = ({
         <dt>Windows</dt>
         <dd>{c.windows.length === 0 ? 'at all times' : c.windows.map(windowWords).join('; ')}</dd>
         <dt>Kind</dt>
-        <dd>{KINDS[c.kind]}</dd>
+        <dd>
+          {KINDS[c.kind]}
+          {c.kind === 'soft' ? ` for up to ${hours(c.postpone_limit_s)}` : ''}
+        </dd>
         <dt>Priority</dt>
         <dd>{c.priority}</dd>
         <dt>Per device</dt>

@@ -44,6 +44,10 @@ function describe({ kind, detail }: DeviceEvent): { title: string; more: string;
             tone: 'bad',
           }
         : { title: `Command ${text(detail.command)} sent`, more: '', tone: 'wait' };
+    case 'online':
+      return { title: 'Online again', more: '', tone: 'good' };
+    case 'offline':
+      return { title: 'Offline', more: 'not heard from any more', tone: 'wait' };
     case 'certificate':
       return {
         title: 'Certificate issued',
@@ -200,7 +204,9 @@ const Updates = ({ updates }: Pick<DeviceData, 'updates'>) => (
     <ol class="timeline">
       {updates.map((update) => (
         <li data-tone={update.error === null ? 'wait' : 'bad'}>
-          <a href={`/campaigns/${update.campaign_id}`}>{update.campaign_name ?? update.campaign_id}</a>
+          <a href={`/campaigns/${update.campaign_id}/devices/${update.serial_no}`}>
+            {update.campaign_name ?? update.campaign_id}
+          </a>
           <Badge state={update.status} />
           <span class="soft">
             {update.from_version ?? 'unknown'} → {update.to_version}

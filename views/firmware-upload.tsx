@@ -43,7 +43,15 @@ export const UploadForm = ({
           }.`}
           errors={errors}
         >
-          {(attributes) => <input {...attributes} type="file" required />}
+          {(attributes) => (
+            <input
+              {...attributes}
+              type="file"
+              required
+              data-max-bytes={Math.min(maxBytes, FORM_BYTES)}
+              data-too-large="This file is too large to be uploaded here."
+            />
+          )}
         </Field>
         <div class="pair">
           <Field name="model" label="Model" help="The hardware it is for." errors={errors}>

@@ -36,3 +36,27 @@ export function ago(iso: string, now: Date): string {
   if (unit === 'second' && Math.abs(seconds) < 5) return 'just now';
   return relative.format(Math.trunc(seconds / length), unit);
 }
+
+const UNITS = [
+  ['d', 86_400],
+  ['h', 3600],
+  ['min', 60],
+  ['s', 1],
+] as const;
+
+/** `0.4 s`, `12 s`, `3 min 20 s`, `2 d 4 h`: the two largest units. */
+export function duration(seconds: number): string {
+  if (seconds < 9.95) return `${Math.round(seconds * 10) / 10} s`;
+  let left = Math.round(seconds);
+  const parts = UNITS.flatMap(([unit, length]) => {
+    const n = Math.floor(left / length);
+    left -= n * length;
+    return n === 0 ? [] : [{ unit, n, length }];
+  });
+  const [first, second] = parts;
+  const near = first !== undefined && second !== undefined && second.length >= first.length / 60;
+  return parts
+    .slice(0, near ? 2 : 1)
+    .map(({ unit, n }) => `${n} ${unit}`)
+    .join(' ');
+}

@@ -24,7 +24,10 @@ const Document = ({ title, children }: { title: string; children: Child }) => (
     <head>
       <meta charset="utf-8" />
       <meta name="viewport" content="width=device-width, initial-scale=1" />
-      <meta name="htmx-config" content='{"includeIndicatorCSS":false,"historyCache":false}' />
+      <meta
+        name="htmx-config"
+        content='{"includeIndicatorCSS":false,"historyCache":false,"morphSkip":"details.ask[open]"}'
+      />
       <title>{title} · Skylark</title>
       <link rel="icon" href={FAVICON} type="image/svg+xml" />
       <link rel="stylesheet" href={STYLE} />

@@ -1,11 +1,16 @@
 /** Small parts that every page shares. */
 import type { Child } from 'hono/jsx';
 import type { CampaignStatus, DeviceStatus, Firmware, UpdateState } from '../protocol/api.ts';
+import type { UpdateStep } from '../protocol/update-timeline.ts';
 import { absolute, ago } from './format.ts';
 
 export type Tone = 'good' | 'busy' | 'bad' | 'wait';
+type StepState = UpdateStep['state'];
 
-const TONES: Record<UpdateState | CampaignStatus | DeviceStatus | Firmware['state'], Tone> = {
+const TONES: Record<
+  UpdateState | StepState | CampaignStatus | DeviceStatus | Firmware['state'] | 'archived',
+  Tone
+> = {
   pending: 'wait',
   offered: 'busy',
   downloading: 'busy',
@@ -15,6 +20,8 @@ const TONES: Record<UpdateState | CampaignStatus | DeviceStatus | Firmware['stat
   failed: 'bad',
   rollback: 'bad',
   skipped: 'wait',
+  deferred: 'wait',
+  arrived: 'good',
   draft: 'wait',
   scheduled: 'wait',
   active: 'busy',
@@ -27,11 +34,13 @@ const TONES: Record<UpdateState | CampaignStatus | DeviceStatus | Firmware['stat
   uploaded: 'wait',
   published: 'good',
   withdrawn: 'bad',
+  archived: 'wait',
 };
 
 const WORDS: Partial<Record<keyof typeof TONES, string>> = {
   rollback: 'rolled back',
   rolled_back: 'rolled back',
+  arrived: 'arrived on its way',
 };
 
 export const toneOf = (state: keyof typeof TONES): Tone => TONES[state];

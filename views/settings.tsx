@@ -29,6 +29,20 @@ const FLEET: { name: NumberOf<Settings> & string; label: string; help: string; m
       max: 2_592_000,
     },
     { name: 'download_link_s', label: 'Download links last', help: 'Seconds.', min: 60, max: 86_400 },
+    {
+      name: 'archive_after_days',
+      label: 'Campaigns are archived after',
+      help: 'Days since they ended; then they can only be read.',
+      min: 1,
+      max: 3650,
+    },
+    {
+      name: 'keep_history_months',
+      label: "Devices' history is kept for",
+      help: 'Whole months, by the time each device said; 0 keeps it for good.',
+      min: 0,
+      max: 1200,
+    },
     { name: 'max_firmware_bytes', label: 'Largest firmware', help: 'Bytes.', min: 1 },
   ];
 

@@ -14,7 +14,7 @@ const LOOKS = 45;
 /** The smallest machine that is for hire everywhere. */
 const MACHINE_MB = 512;
 
-export const memoryBench: Bench = async () => {
+export const bridgeMemoryBench: Bench = async () => {
   const sink = await new Sink(() => wait(EDGE_MS)).open();
   const { feed, memory, close } = await startRig(await Source.start(heartbeat), sink);
   const idle = await memory();

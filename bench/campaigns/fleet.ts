@@ -16,7 +16,8 @@ export async function addFleet({ facts }: Skylark, name: string, n: number): Pro
        SELECT $1 || n, $2, 'v1.0.0' FROM generate_series(1, $3::int) AS n`,
       [prefixOf(name), name, n],
     );
-    await db.query('ANALYZE devices');
+    await db.query('VACUUM ANALYZE devices');
+    await db.query('CHECKPOINT');
   } finally {
     await db.end();
   }

@@ -96,10 +96,9 @@ export class BrokerLink extends DurableObject<Env> {
   }
 
   async #expire(): Promise<void> {
-    const now = new Date();
-    const expired = this.#outbox.expired(now.getTime());
+    const expired = this.#outbox.expired(Date.now());
     // Noted first: a crash in between notes it once more, and that changes nothing.
-    await recordExpired(openDatabase(this.env), expired, now);
+    await recordExpired(openDatabase(this.env), expired);
     this.#outbox.remove(expired.map(({ id }) => id));
   }
 

@@ -68,10 +68,10 @@ export class Outbox {
   }
 
   /** What nobody wants any more. */
-  expired(now: number): { id: number; serial_no: string; payload: string }[] {
+  expired(now: number): { id: number; serial_no: string; payload: string; expires_at: number }[] {
     return this.#sql
-      .exec<{ id: number; serial_no: string; payload: string }>(
-        'SELECT id, serial_no, payload FROM outbox WHERE expires_at <= ?',
+      .exec<{ id: number; serial_no: string; payload: string; expires_at: number }>(
+        'SELECT id, serial_no, payload, expires_at FROM outbox WHERE expires_at <= ?',
         now,
       )
       .toArray();

@@ -6,6 +6,7 @@ import { type Change, isFinal, type Member, skip, wakeAt } from './member.ts';
 import type { Cursor } from './member-rows.ts';
 import { END, type Members, placeOf, START } from './members.ts';
 import { inFlight, total } from './stages.ts';
+import { withTimes } from './tries.ts';
 
 /** Members skipped in one go. */
 const SWEEP = 20_000;
@@ -129,8 +130,9 @@ export class Book {
   /** Applies a change to a member and to the counters. */
   move(member: Member, change: Change, now: number): Member {
     if (change === undefined) return member;
-    const changed = { ...member, ...change };
-    const next = this.members.save(member, change, wakeAt(changed, this.definition.policy), now);
+    const timed = withTimes(member, change, now);
+    const changed = { ...member, ...timed };
+    const next = this.members.save(member, timed, wakeAt(changed, this.definition.policy), now);
     const counts = this.state.counts[member.stage];
     if (counts !== undefined) {
       counts[member.state] -= 1;

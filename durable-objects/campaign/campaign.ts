@@ -6,6 +6,7 @@
 import { DurableObject } from 'cloudflare:workers';
 import type { DeviceUpdate } from '../../protocol/api.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
+import type { Rehearsal } from '../../protocol/rehearsal.ts';
 import { findCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { findFirmware, listSteps, withdrawnReason } from '../../store/firmware.ts';
@@ -14,19 +15,21 @@ import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import { Book } from './book.ts';
 import { artifactOf, type Definition, definitionOf } from './definition.ts';
 import { joinLate } from './dynamic.ts';
-import { contenderOf, releaseAll, watch } from './fleet.ts';
+import { contenderOf, releaseAll, watch, yieldDevices } from './fleet.ts';
 import { Found } from './found.ts';
 import { passGates } from './gates.ts';
 import { afterHeard } from './joining.ts';
 import { writeCampaign, writeState, writeUnwritten } from './ledger.ts';
-import { afterReport, afterTime, isFinal, isStarted, type Member, wakeAt } from './member.ts';
+import { afterReport, afterTime, isFinal, isPostponed, isStarted, type Member, wakeAt } from './member.ts';
 import { Members } from './members.ts';
 import { offerNext, offerTo } from './offering.ts';
 import { offerCommands } from './offers.ts';
 import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice } from './operator.ts';
 import { Pace } from './pace.ts';
 import { isForNobody, prepareStep, unprepared } from './prepare.ts';
+import { type RehearsalInput, rehearse } from './rehearsal/rehearse.ts';
 import { type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
+import { sameReach } from './stages.ts';
 import { takeBack } from './take-back.ts';
 import { watchSilence } from './watch-silence.ts';
 import { Watchers } from './watchers.ts';
@@ -106,12 +109,12 @@ export class Campaign extends DurableObject<Env> {
     if (book === undefined || (status !== 'active' && status !== 'paused')) {
       return refuse(this.#cannot('cancel', 'active or paused'));
     }
-    book.state.finished_at = Date.now();
+    const now = Date.now();
+    this.#found.drop();
+    Object.assign(book.state, { finished_at: now, preparing: null });
     book.enter('cancelled', reason);
+    book.sweep('cancelled', 'the campaign was cancelled', now);
     await this.#holdBack(book);
-    book.state.preparing = null;
-    book.sweep('cancelled', 'the campaign was cancelled', Date.now());
-    await this.#tickSoon(0);
     return { ok: true };
   }
 
@@ -146,11 +149,14 @@ export class Campaign extends DurableObject<Env> {
     return outcome;
   }
 
-  /** Replaces the policy of a campaign that runs; the stages must stay. */
+  /** Replaces the policy of a campaign that runs; the devices of its stages must stay. */
   async changePolicy(policy: Definition['policy']): Promise<Outcome> {
     const book = this.#book;
     if (book === undefined) return refuse('the campaign has not started');
-    book.definition.policy = { ...policy, stages: book.definition.policy.stages };
+    if (!sameReach(policy.stages, book.definition.policy.stages)) {
+      return refuse('the devices of its stages are fixed: only their thresholds and times can change');
+    }
+    book.definition.policy = policy;
     book.keepDefinition();
     this.#members.rewake((member) => wakeAt(member, book.definition.policy));
     return this.#changed(book);
@@ -161,7 +167,7 @@ export class Campaign extends DurableObject<Env> {
     const book = this.#book;
     if (book === undefined) return;
     const now = Date.now();
-    book.decide(
+    const changed = book.decide(
       items,
       (member, { serial_no, report }) => {
         if (report.status === 'downloading' && report.progress !== undefined && !isFinal(member.state)) {
@@ -172,6 +178,8 @@ export class Campaign extends DurableObject<Env> {
       now,
     );
     await this.#changed(book);
+    const later = changed.filter(isPostponed).map(({ serial_no }) => serial_no);
+    if (later.length > 0) await yieldDevices(this.env, book.definition.id, later);
   }
 
   /** Takes heartbeats of members. Durable when it returns. */
@@ -187,7 +195,7 @@ export class Campaign extends DurableObject<Env> {
   /** The update a device that asks for itself should install now, if any. Asking counts as being offered. */
   async check(serialNo: string): Promise<OtaUpdate | null> {
     const book = this.#book;
-    const member = this.#members.get(serialNo);
+    const member = book && this.#members.get(serialNo);
     if (book === undefined || member === undefined || isFinal(member.state)) return null;
     const { state, definition } = book;
     // One that is under way may need a fresh link whatever has become of the campaign; no other begins.
@@ -206,6 +214,12 @@ export class Campaign extends DurableObject<Env> {
     return made?.command ?? null;
   }
 
+  /** Plays it without starting it; only before it has begun. */
+  async rehearse(input: RehearsalInput): Promise<Rehearsal> {
+    if (this.#book !== undefined) throw new RangeError('a campaign that has begun cannot be rehearsed');
+    return rehearse(this.ctx.storage, this.#members, input, Date.now());
+  }
+
   /** How it stands; `null` where it has not started. */
   async look(): Promise<Snapshot | null> {
     return this.#book === undefined ? null : snapshotOf(this.#book);
@@ -215,6 +229,16 @@ export class Campaign extends DurableObject<Env> {
   async member(serialNo: string): Promise<DeviceUpdate | null> {
     const member = this.#book && this.#members.get(serialNo);
     return this.#book === undefined || member === undefined ? null : updateOf(this.#book, member);
+  }
+
+  /** Everything there was of it, once it is over and the ledger has it; false while something is left to do. */
+  async forget(): Promise<boolean> {
+    await this.#ticking.catch(() => undefined);
+    const book = this.#book;
+    if (book !== undefined && (book.state.status === 'paused' || this.#isBusy(book))) return false;
+    this.#book = undefined;
+    await this.ctx.storage.deleteAll();
+    return true;
   }
 
   /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html`). */
@@ -395,18 +419,22 @@ export class Campaign extends DurableObject<Env> {
   async #tickSoon(ms: number): Promise<void> {
     const book = this.#book;
     if (book === undefined) return;
-    const busy =
-      book.state.status === 'active' ||
-      book.state.unwritten ||
-      book.state.take_back_after !== null ||
-      book.inFlight > 0 ||
-      book.state.sweep !== null ||
-      this.#members.hasUnwritten;
-    if (!busy) return;
+    if (!this.#isBusy(book)) return;
     const set = await this.ctx.storage.getAlarm();
     const atOnce = book.state.preparing !== null || book.state.sweep !== null;
     const at = Date.now() + (atOnce ? 0 : ms);
     if (set === null || set > at) await this.ctx.storage.setAlarm(at);
+  }
+
+  #isBusy({ state, inFlight }: Book): boolean {
+    return (
+      state.status === 'active' ||
+      state.unwritten ||
+      state.take_back_after !== null ||
+      inFlight > 0 ||
+      state.sweep !== null ||
+      this.#members.hasUnwritten
+    );
   }
 
   #cannot(verb: string, needed: string): string {

@@ -4,7 +4,7 @@ import type { Database } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
 import type { Book } from './book.ts';
 import { contenderOf, watch } from './fleet.ts';
-import { foundDevice } from './found.ts';
+import { behindUplinks, foundDevice } from './found.ts';
 import { newMember } from './joining.ts';
 import { postpone } from './member.ts';
 
@@ -18,17 +18,16 @@ export async function joinLate(env: Env, db: Database, book: Book, now: number):
       .map((device) => newMember(definition, device))
       .filter(({ skip }) => skip === null);
     if (late.length === 0) continue;
-    book.join(
-      late.map((device) => ({ ...foundDevice(device), stage: last })),
-      now,
-    );
-    // They may lie before what was claimed already, so the clock is to find them.
-    book.decide(late, () => postpone(now, 'joined while the campaign ran'), now);
-    book.keep();
-    await watch(
+    // Told first: a crash in between tells them again, but no member goes unheard.
+    const uplinks = await watch(
       env,
       contenderOf(state),
       late.map(({ serial_no }) => serial_no),
     );
+    const found = late.map((device) => ({ ...foundDevice(device), stage: last }));
+    book.join(behindUplinks(found, uplinks), now);
+    // They may lie before what was claimed already, so the clock is to find them.
+    book.decide(late, () => postpone(now, 'joined while the campaign ran'), now);
+    book.keep();
   }
 }

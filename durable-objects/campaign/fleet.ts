@@ -22,11 +22,13 @@ export function contenderOf({ definition, started_at }: CampaignState): Contende
   return { id, name, priority: policy.priority, started_at, replaces: firmware.kind };
 }
 
-/** From now on the campaign hears of these devices. */
-export async function watch(env: Env, campaign: Contender, serialNos: readonly string[]): Promise<void> {
-  const byShard = Map.groupBy(serialNos, shardOf);
-  await Promise.all([...byShard].map(([n, group]) => shard(env, n).watch(campaign, group)));
-}
+/** From now on the campaign hears of these devices. Answers behind which public addresses they are, if known. */
+export const watch = (
+  env: Env,
+  campaign: Contender,
+  serialNos: readonly string[],
+): Promise<Record<string, string>> =>
+  eachShard(serialNos, (n, group) => shard(env, n).watch(campaign, group));
 
 /** Reserves devices for an update. Answers those the campaign may not have now. */
 export const claim = (
@@ -35,6 +37,16 @@ export const claim = (
   serialNos: readonly string[],
 ): Promise<Record<string, Refused>> =>
   eachShard(serialNos, (n, group) => shard(env, n).claim(campaignId, group));
+
+/** The campaign waits with these devices; others may have them meanwhile. */
+export async function yieldDevices(
+  env: Env,
+  campaignId: string,
+  serialNos: readonly string[],
+): Promise<void> {
+  const byShard = Map.groupBy(serialNos, shardOf);
+  await Promise.all([...byShard].map(([n, group]) => shard(env, n).yield(campaignId, group)));
+}
 
 /** The campaign is done with these devices. */
 export async function release(env: Env, campaignId: string, serialNos: readonly string[]): Promise<void> {

@@ -42,6 +42,13 @@ export function foundDevice({ group, skip, ...device }: NewMember): FoundDevice 
   };
 }
 
+/** Devices that name no gateway are reached through their uplink, where that is known. */
+export const behindUplinks = <Device extends FoundDevice>(
+  devices: readonly Device[],
+  uplinks: Readonly<Record<string, string>>,
+): Device[] =>
+  devices.map((device) => ({ ...device, gateway: device.gateway ?? uplinks[device.serial_no] ?? null }));
+
 export class Found {
   readonly #sql: SqlStorage;
 

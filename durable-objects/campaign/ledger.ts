@@ -35,6 +35,7 @@ export async function writeUnwritten(
       firmware.version,
       left.map((m) => ({
         ...m,
+        group: m.grp,
         status: m.state,
         target_version: m.attempt > 0 && !isFinal(m.state) ? firmware.version : null,
       })),

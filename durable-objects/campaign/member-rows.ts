@@ -19,6 +19,10 @@ const MUTABLE = [
   'error',
   'detail',
   'offered_at',
+  'downloading_at',
+  'installing_at',
+  'rebooting_at',
+  'earlier',
   'started_at',
   'finished_at',
   'updated_at',
@@ -34,6 +38,7 @@ const FIXED = [
   'from_version',
   'gateway',
   'zone',
+  'grp',
 ] as const satisfies readonly (keyof Member)[];
 
 export const COLUMNS = [...FIXED, ...MUTABLE].map((column) => `m.${column}`).join(', ');
@@ -47,7 +52,8 @@ export function createTables(sql: SqlStorage): void {
     CREATE TABLE members (
       h INTEGER NOT NULL, serial_no TEXT NOT NULL, device_id TEXT NOT NULL, stage INTEGER NOT NULL,
       state TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0, from_version TEXT, version TEXT, gateway TEXT,
-      zone TEXT, failure TEXT, error TEXT, detail TEXT, offered_at INTEGER, started_at INTEGER,
+      zone TEXT, grp TEXT, failure TEXT, error TEXT, detail TEXT, offered_at INTEGER, downloading_at INTEGER,
+      installing_at INTEGER, rebooting_at INTEGER, earlier TEXT, started_at INTEGER,
       finished_at INTEGER, updated_at INTEGER NOT NULL, next_at INTEGER, wake_at INTEGER,
       revision INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;
     -- Members the clock must look at, by when.

@@ -12,30 +12,11 @@ import {
   type Member,
   offer,
 } from './member.ts';
+import { newMemberRow } from './member-fixture.ts';
 
 const policy: CampaignPolicy = campaignPolicy.parse({ update_timeout_s: 600, max_attempts: 1 });
 const T0 = 1_700_000_000_000;
-const fresh: Member = {
-  serial_no: 'D1',
-  device_id: 'd',
-  stage: 0,
-  state: 'pending',
-  attempt: 0,
-  from_version: 'v1',
-  version: 'v1',
-  gateway: null,
-  zone: null,
-  failure: null,
-  error: null,
-  detail: null,
-  offered_at: null,
-  started_at: null,
-  finished_at: null,
-  updated_at: T0,
-  next_at: null,
-  wake_at: null,
-  revision: 1,
-};
+const fresh = newMemberRow(T0);
 const apply = (member: Member, change: Change): Member => ({ ...member, ...change });
 const report = (status: UpdateReport['status'], more: Partial<UpdateReport> = {}): UpdateReport => ({
   campaign_id: '00000000-0000-4000-8000-000000000000',
@@ -176,5 +157,41 @@ describe("a device's update", () => {
       ),
       { numRuns: 500 },
     );
+  });
+});
+
+describe('an update its user may postpone', () => {
+  const soft = campaignPolicy.parse({ kind: 'soft', update_timeout_s: 600, postpone_limit_s: 86_400 });
+  const HOUR = 3_600_000;
+  const hear = (member: Member, status: UpdateReport['status'], at: number, until?: number) =>
+    apply(
+      member,
+      afterReport(member, report(status, until === undefined ? {} : { until: until / 1000 }), soft, at),
+    );
+
+  it('waits until its device is ready, for longer than an update may take, and is then offered again', () => {
+    const later = hear(hear(offered, 'downloading', T0 + 1), 'deferred', T0 + 2, T0 + 5 * HOUR);
+    expect(later).toMatchObject({ state: 'pending', error: 'deferred', next_at: T0 + 5 * HOUR });
+    expect(afterTime(later, soft, T0 + 4 * HOUR)).toBeUndefined();
+    expect(isDue(later, T0 + 5 * HOUR)).toBe(true);
+    const again = apply(later, offer(later, T0 + 5 * HOUR));
+    expect([again.attempt, afterTime(again, soft, T0 + 5 * HOUR + 1)]).toEqual([1, undefined]);
+  });
+
+  it('is offered again when its user may postpone it no longer, whatever the device asks for', () => {
+    const later = hear(offered, 'deferred', T0 + 1, T0 + 100 * HOUR);
+    expect(later.next_at).toBe(T0 + 24 * HOUR);
+  });
+
+  it('fails as declined when its device still says no after that', () => {
+    const later = hear(offered, 'deferred', T0 + 1, T0 + 24 * HOUR);
+    const over = apply(later, afterTime(later, soft, T0 + 24 * HOUR + 600_000));
+    expect(over).toMatchObject({ state: 'failed', failure: 'rejected', error: 'deferred' });
+  });
+
+  it('has the usual time for each step, once it has begun', () => {
+    const downloading = hear(offered, 'downloading', T0 + 1);
+    const stuck = apply(downloading, afterTime(downloading, soft, T0 + 1 + 600_000));
+    expect(stuck).toMatchObject({ state: 'failed', failure: 'timeout' });
   });
 });

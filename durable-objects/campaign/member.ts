@@ -11,6 +11,8 @@ export interface Member {
   /** How many times the update was begun with; 0 before the first offer. */
   attempt: number;
   from_version: string | null;
+  /** Its group when it joined. */
+  grp: string | null;
   /** What it runs, as far as the campaign has heard. */
   version: string | null;
   /** What it is reached through, and its own time zone (IANA); null where nobody has said. */
@@ -22,6 +24,12 @@ export interface Member {
   detail: string | null;
   /** When this attempt was first offered. */
   offered_at: number | null;
+  /** When the present try came to these states; see `tries.ts`. */
+  downloading_at: number | null;
+  installing_at: number | null;
+  rebooting_at: number | null;
+  /** The tries before it, in JSON. */
+  earlier: string | null;
   started_at: number | null;
   finished_at: number | null;
   updated_at: number;
@@ -59,6 +67,8 @@ const RANK: Record<UpdateState, number> = {
 };
 
 export const isFinal = (state: UpdateState): boolean => RANK[state] === 5;
+/** Its device has said "later": nothing is under way. */
+export const isPostponed = ({ state, error }: Member): boolean => state === 'pending' && error === 'deferred';
 export const isStarted = (state: UpdateState): boolean => RANK[state] >= 2 && RANK[state] < 5;
 
 /** The member is offered the update. Offered again in the same attempt, its clock runs on. */
@@ -89,7 +99,12 @@ export function afterReport(
     case 'installing':
     case 'rebooting':
       if (RANK[report.status] <= RANK[member.state]) return undefined;
-      return { state: report.status, started_at: member.started_at ?? now, next_at: null };
+      return {
+        state: report.status,
+        started_at: member.started_at ?? now,
+        // Its offer may have been postponed for days, so each step has its own time.
+        next_at: policy.kind === 'soft' ? now + policy.update_timeout_s * 1000 : null,
+      };
     case 'completed':
       // What is only downloaded never shows in a heartbeat.
       if (policy.kind === 'download_only') return completed(member, now);
@@ -113,7 +128,17 @@ export function afterReport(
       };
     case 'rejected':
     case 'deferred':
-      return { state: 'pending', ...said, error: said.error ?? report.status, next_at: now + RETRY_MS };
+      return {
+        state: 'pending',
+        ...said,
+        error: said.error ?? report.status,
+        // Whoever postpones it has answered.
+        started_at: policy.kind === 'soft' ? (member.started_at ?? now) : member.started_at,
+        next_at: Math.max(
+          now + RETRY_MS,
+          Math.min((report.until ?? 0) * 1000, installBy(member, policy) ?? overAt(member, policy)),
+        ),
+      };
   }
 }
 
@@ -139,12 +164,13 @@ export function afterHeartbeat(member: Member, hasVersion: boolean, now: number)
 /** What the clock makes of a member that is neither untouched nor ended. */
 export function afterTime(member: Member, policy: CampaignPolicy, now: number): Change {
   if (isFinal(member.state) || member.attempt === 0) return undefined;
-  const timedOut = now >= (member.offered_at ?? now) + policy.update_timeout_s * 1000;
-  if (timedOut && isStarted(member.state)) {
+  const over = now >= overAt(member, policy);
+  const stuck = isStarted(member.state) && member.next_at !== null && now >= member.next_at;
+  if ((over || stuck) && isStarted(member.state)) {
     const detail = `no end within ${policy.update_timeout_s} s; last heard of as ${member.state}`;
     return afterFailure(member, { error: 'timeout', detail, failure: 'timeout' }, policy, now);
   }
-  if (timedOut && member.offered_at !== null) {
+  if (over) {
     const detail = `the device did not take the offer within ${policy.update_timeout_s} s`;
     return {
       ...ended(now),
@@ -196,12 +222,22 @@ export function skip(member: Member, error: string, detail: string, now: number)
 /** When the clock must look at a member again; null where only the device can move it. */
 export function wakeAt(member: Member, policy: CampaignPolicy): number | null {
   if (isFinal(member.state)) return null;
-  const over =
-    member.attempt === 0 || member.offered_at === null
-      ? Number.POSITIVE_INFINITY
-      : member.offered_at + policy.update_timeout_s * 1000;
+  const over = member.attempt === 0 ? Number.POSITIVE_INFINITY : overAt(member, policy);
   const at = Math.min(over, member.next_at ?? Number.POSITIVE_INFINITY);
   return Number.isFinite(at) ? at : null;
+}
+
+/** Until when the device's user may postpone its update; `undefined` where nobody is asked. */
+export function installBy({ offered_at }: Member, policy: CampaignPolicy): number | undefined {
+  if (policy.kind !== 'soft' || offered_at === null) return undefined;
+  return offered_at + policy.postpone_limit_s * 1000;
+}
+
+/** When an attempt has lasted too long. One that was begun and may be postponed has that time besides. */
+function overAt(member: Member, policy: CampaignPolicy): number {
+  if (member.offered_at === null) return Number.POSITIVE_INFINITY;
+  const from = member.started_at === null ? undefined : installBy(member, policy);
+  return (from ?? member.offered_at) + policy.update_timeout_s * 1000;
 }
 
 /** Whether a member that waits for another try may have it now. */

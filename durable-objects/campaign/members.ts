@@ -67,15 +67,15 @@ export class Members {
     );
     const added = members.filter(({ serial_no }) => !there.has(serial_no));
     this.#sql.exec(
-      `INSERT INTO members (h, serial_no, device_id, stage, state, from_version, version, gateway, zone, error, detail,
-         finished_at, updated_at)
+      `INSERT INTO members (h, serial_no, device_id, stage, state, from_version, version, gateway, zone, grp, error,
+         detail, finished_at, updated_at)
        SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>5, value->>6, value->>7,
-         value->>8, value->>9, value->>10, value->>11 FROM json_each(?)`,
+         value->>8, value->>9, value->>10, value->>11, value->>12 FROM json_each(?)`,
       JSON.stringify(
         added.map((m) => {
           const out = m.error !== null;
           const fixed = [m.h, m.serial_no, m.device_id, m.stage, out ? 'skipped' : 'pending', m.from_version];
-          return [...fixed, m.gateway, m.zone, m.error, m.detail, out ? now : null, now];
+          return [...fixed, m.gateway, m.zone, m.grp, m.error, m.detail, out ? now : null, now];
         }),
       ),
     );
@@ -114,6 +114,11 @@ export class Members {
         limit,
       )
       .toArray();
+  }
+
+  /** When the clock must look at one of them next. */
+  nextWake(): number | null {
+    return this.#sql.exec<{ at: number | null }>('SELECT min(wake_at) AS at FROM open').one().at;
   }
 
   /** How many are under way behind each gateway. */

@@ -1,11 +1,13 @@
 /** Who begins now: within concurrency, rate, windows and gateways, and only devices no other campaign has. */
 import { DEVICE_ZONE } from '../../protocol/api.ts';
-import { hash32 } from '../../protocol/shards.ts';
 import { commandTopic } from '../../protocol/topics.ts';
 import type { Env } from '../env.ts';
+import type { Refused } from '../fleet-shard/watches.ts';
 import type { Book } from './book.ts';
 import { claim } from './fleet.ts';
 import { isDue, type Member, offer, postpone, skip } from './member.ts';
+import type { Cursor } from './member-rows.ts';
+import { placeOf } from './members.ts';
 import { offerCommands } from './offers.ts';
 import { type Pace, rateNow } from './pace.ts';
 import { waitForWindow } from './windows.ts';
@@ -14,6 +16,12 @@ import { waitForWindow } from './windows.ts';
 const BATCH = 1000;
 /** A device that is busy with something else is tried again after this. */
 const BUSY_MS = 10_000;
+
+/** Members that may begin now, and the last member of the order that need not be looked at again. */
+export interface Choice {
+  chosen: Member[];
+  cursor: Cursor;
+}
 
 /**
  * Offers the update to as many members as may have it now. They are marked first: a crash before the commands are
@@ -26,27 +34,40 @@ export async function offerNext(
   due: readonly Member[],
   now: number,
 ): Promise<void> {
+  const { chosen, cursor } = chooseNext(book, pace, due, now);
+  book.keep();
+  await offerTo(env, book, chosen, now, cursor);
+}
+
+/** As many members as may begin now, within everything the policy limits. */
+export function chooseNext(book: Book, pace: Pace, due: readonly Member[], now: number): Choice {
   const { state, members, definition } = book;
   const { policy } = definition;
   const room = Math.min(BATCH, policy.max_concurrent - book.inFlight);
-  if (room <= 0 || isShut(book, now)) return;
+  if (room <= 0 || isShut(book, now)) return { chosen: [], cursor: state.cursor };
   const again = due.filter((member) => member.stage <= state.stage && isDue(member, now));
   const candidates = [...again, ...book.untouched(room)].slice(0, room);
   const most = pace.take(now, rateNow(policy, book.completed), candidates.length);
-  const chosen = members.batch([], () => choose(book, candidates, most, now));
-  book.keep();
-  await offerTo(env, book, chosen, now);
+  return members.batch([], () => choose(book, candidates, most, now));
 }
 
-/** Offers the update to these members, as far as no other campaign has them. Answers those that have it now. */
+/**
+ * Offers the update to these members, as far as no other campaign has them. Answers those that have it now. `cursor`
+ * is the last member that need not be looked at again; it moves only with them, so that nobody is passed over when
+ * they are not offered it after all.
+ */
 export async function offerTo(
   env: Env,
   book: Book,
   chosen: readonly Member[],
   now: number,
+  cursor?: Cursor,
 ): Promise<Member[]> {
-  if (chosen.length === 0) return [];
   const { state, definition } = book;
+  if (chosen.length === 0) {
+    state.cursor = cursor ?? state.cursor;
+    return [];
+  }
   const refused = await claim(
     env,
     definition.id,
@@ -54,6 +75,18 @@ export async function offerTo(
   );
   // Meanwhile an operator may have paused, or a device reported.
   if (state.status !== 'active') return [];
+  const offered = grant(book, { chosen, cursor: cursor ?? state.cursor }, refused, now);
+  await enqueue(env, book, offered);
+  return offered;
+}
+
+/** Marks the chosen members as offered the update, but for those another campaign has. Answers the former. */
+export function grant(
+  book: Book,
+  { chosen, cursor }: { chosen: readonly Member[]; cursor: Cursor },
+  refused: Readonly<Record<string, Refused>>,
+  now: number,
+): Member[] {
   const offered = book
     .decide(
       chosen,
@@ -68,8 +101,8 @@ export async function offerTo(
       now,
     )
     .filter(({ state, serial_no }) => state === 'offered' && refused[serial_no] === undefined);
+  book.state.cursor = cursor;
   book.keep();
-  await enqueue(env, book, offered);
   return offered;
 }
 
@@ -86,16 +119,18 @@ async function enqueue(env: Env, { definition }: Book, offered: readonly Member[
   );
 }
 
-/** The first `most` candidates that may begin; those before them that may not wait until they may. */
-function choose(book: Book, candidates: readonly Member[], most: number, now: number): Member[] {
+/**
+ * The first `most` candidates that may begin; those before them that may not wait until they may. And the last member
+ * of the order that was looked at.
+ */
+function choose(book: Book, candidates: readonly Member[], most: number, now: number): Choice {
   const { max_per_gateway } = book.definition.policy;
   const behind = max_per_gateway == null ? undefined : book.members.byGateway();
   const chosen: Member[] = [];
+  let { cursor } = book.state;
   for (const member of candidates) {
     if (chosen.length >= most) break;
-    if (member.attempt === 0 && member.wake_at === null) {
-      book.state.cursor = { h: hash32(member.serial_no), serial_no: member.serial_no };
-    }
+    if (member.attempt === 0 && member.wake_at === null) cursor = placeOf(member);
     const wait = waitForWindow(book.definition.policy.windows, member.zone, now);
     const before = (member.gateway === null ? undefined : behind?.get(member.gateway)) ?? 0;
     if (wait > 0) {
@@ -108,7 +143,7 @@ function choose(book: Book, candidates: readonly Member[], most: number, now: nu
       chosen.push(member);
     }
   }
-  return chosen;
+  return { chosen, cursor };
 }
 
 /** Whether nobody at all may begin now; says until when. */

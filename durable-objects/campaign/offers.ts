@@ -6,7 +6,7 @@ import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
 import type { Artifact, Definition } from './definition.ts';
 import { nextStep } from './joining.ts';
-import type { Member } from './member.ts';
+import { installBy, type Member } from './member.ts';
 
 /**
  * The `ota_update` for a member, with a download link of its own. Made again in the same attempt it has the same
@@ -44,11 +44,18 @@ export async function offerCommands(
         ...(firmware.kind === 'app' ? { app: named.name ?? UNNAMED_APP } : {}),
         target: targetPath(named),
         metadata_url: `${env.PUBLIC_URL}/tuf/`,
-        ...(definition.policy.kind === 'forced' ? {} : { kind: definition.policy.kind }),
+        ...kindOf(definition, member),
       };
       return { member, command, expires_at: expires * 1000 };
     }),
   );
+}
+
+/** What the device is to make of it; nothing is said where it is to install it. */
+function kindOf({ policy }: Definition, member: Member): Pick<OtaUpdate, 'kind' | 'install_by'> {
+  if (policy.kind === 'forced') return {};
+  const by = installBy(member, policy);
+  return { kind: policy.kind, ...(by === undefined ? {} : { install_by: Math.floor(by / 1000) }) };
 }
 
 /** The same for every command of one attempt at one release. */

@@ -12,23 +12,33 @@ export function rateNow(
 }
 
 /**
- * A token bucket: `rate_per_minute` evenly over the minute, with room for one second's worth (at least one). It
- * starts with one second's worth, so that a restarted object cannot exceed the rate.
+ * A token bucket: `rate_per_minute` evenly over the minute, with room for one second's worth (at least one), and for
+ * what comes in until the next tick, so that a slow rate loses nothing to rounding. It starts with one second's worth,
+ * so that a restarted object cannot exceed the rate.
  */
+/** What adding up fractions may lack of a whole. */
+const ROUNDING = 1e-9;
+
 export class Pace {
   #tokens = 0;
   #at: number | undefined;
 
+  /** How long after the last look another may begin, in milliseconds. */
+  wait(ratePerMinute: number): number {
+    return Math.ceil(Math.max(0, 1 - ROUNDING - this.#tokens) / (ratePerMinute / 60_000));
+  }
+
   /** How many may begin at `now` (Unix milliseconds), at most `wanted`; they count as begun. */
   take(now: number, ratePerMinute: number, wanted: number): number {
     const perMs = ratePerMinute / 60_000;
-    const room = Math.max(1, perMs * 1000);
+    const perSecond = perMs * 1000;
+    const room = Math.max(1, perSecond) + perSecond;
     const elapsed = this.#at === undefined ? 1000 : Math.max(0, now - this.#at);
     this.#tokens = Math.min(room, this.#tokens + elapsed * perMs);
     // The very first update must not wait for a slow rate to fill the bucket.
     if (this.#at === undefined) this.#tokens = Math.max(1, this.#tokens);
     this.#at = now;
-    const taken = Math.max(0, Math.min(Math.floor(this.#tokens), wanted));
+    const taken = Math.max(0, Math.min(Math.floor(this.#tokens + ROUNDING), wanted));
     this.#tokens -= taken;
     return taken;
   }

@@ -9,7 +9,7 @@ import type { Env } from '../env.ts';
 import type { Book } from './book.ts';
 import type { CampaignState, Dealing, Definition, Finding } from './definition.ts';
 import { contenderOf, watch } from './fleet.ts';
-import type { Found, FoundDevice } from './found.ts';
+import { behindUplinks, type Found, type FoundDevice } from './found.ts';
 import { newMember } from './joining.ts';
 import { emptyCounts, noFailures, sharesOf, stageAt } from './stages.ts';
 
@@ -111,10 +111,10 @@ async function deal(env: Env, book: Book, found: Found, preparing: Dealing): Pro
     const { members, ...dealt } = dealOut(definition.policy.stages, preparing, found.bucket(bucket));
     const pending = members.filter(({ error }) => error === null).map(({ serial_no }) => serial_no);
     // Told first: a crash in between tells them again, but no member goes unheard.
-    await watch(env, contenderOf(state), pending);
+    const uplinks = await watch(env, contenderOf(state), pending);
     if (state.preparing !== preparing) return;
     Object.assign(preparing, dealt, { bucket: bucket + 1 });
-    book.join(members, Date.now());
+    book.join(behindUplinks(members, uplinks), Date.now());
     state.reason = `deals its devices out: ${preparing.seen} of ${preparing.keep}`;
     book.keep();
     step += members.length;
@@ -122,7 +122,7 @@ async function deal(env: Env, book: Book, found: Found, preparing: Dealing): Pro
 }
 
 /** A bucket's devices with their stages, those beyond the sample left out; and how far the dealing is then. */
-function dealOut(
+export function dealOut(
   stages: readonly Stage[],
   { keep, ends, ...before }: Dealing,
   devices: readonly FoundDevice[],

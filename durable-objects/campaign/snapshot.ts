@@ -8,6 +8,7 @@ import { metricsOf } from './metrics.ts';
 const LATEST = 50;
 
 export interface Snapshot {
+  id: string;
   status: CampaignState['status'];
   reason: string | null;
   metrics: CampaignMetrics;
@@ -20,6 +21,7 @@ export interface Snapshot {
 export function snapshotOf(book: Book): Snapshot {
   const { state, members } = book;
   return {
+    id: state.definition.id,
     status: state.status,
     reason: state.reason,
     metrics: metricsOf(state),
@@ -55,5 +57,6 @@ export function updateOf(
     started_at: time(m.started_at),
     finished_at: time(m.finished_at),
     updated_at: new Date(m.updated_at).toISOString(),
+    archived: false,
   };
 }

@@ -55,6 +55,12 @@ export function stageEnds(total: number, stages: readonly Stage[]): number[] {
   });
 }
 
+/** Whether the devices of these stages are the same: what may not change while a campaign runs. */
+export const sameReach = (a: readonly Stage[], b: readonly Stage[]): boolean => reachOf(a) === reachOf(b);
+
+const reachOf = (stages: readonly Stage[]): string =>
+  JSON.stringify(stages.map(({ percentage, count, group }) => [percentage, count, group]));
+
 /** Members whose update is under way: each takes one of `max_concurrent`. */
 export const inFlight = (c: Counts): number => c.offered + c.downloading + c.installing + c.rebooting;
 

@@ -22,6 +22,8 @@ const MOST = 100_000;
 export async function takeBack(env: Env, db: Database, book: Book, after: number): Promise<string[]> {
   const { definition } = book;
   const problems: string[] = [];
+  // What was only downloaded has changed no device.
+  if (definition.policy.kind === 'download_only') return problems;
   for (let cursor = START; ; ) {
     const members = book.members.completedAfter(cursor, after, MOST);
     const last = members.at(-1);

@@ -21,7 +21,8 @@ export class Watchers {
     const url = new URL(request.url);
     const format = url.searchParams.get('format') === 'html' ? 'html' : 'json';
     const { 0: client, 1: server } = new WebSocketPair();
-    this.#ctx.acceptWebSocket(server, [format]);
+    const mayOperate = url.searchParams.get('operate') === '1';
+    this.#ctx.acceptWebSocket(server, mayOperate ? [format, 'operate'] : [format]);
     if (snapshot !== undefined) server.send(this.#render(server, snapshot, 'snapshot'));
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -37,7 +38,9 @@ export class Watchers {
   }
 
   #render(socket: WebSocket, snapshot: Snapshot, type: 'snapshot' | 'update'): string {
-    const isPage = this.#ctx.getTags(socket).includes('html');
-    return isPage ? campaignFragments(snapshot) : JSON.stringify({ type, ...snapshot });
+    const tags = this.#ctx.getTags(socket);
+    return tags.includes('html')
+      ? campaignFragments(snapshot, tags.includes('operate'))
+      : JSON.stringify({ type, ...snapshot });
   }
 }

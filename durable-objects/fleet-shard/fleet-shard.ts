@@ -28,6 +28,7 @@ import type { DeviceMessage, Refusal } from './messages.ts';
 import { isLate, isNews, type Presence } from './presence.ts';
 import { Presences } from './presences.ts';
 import { Turns } from './turns.ts';
+import { Uplinks } from './uplinks.ts';
 import { UsedTokens } from './used-tokens.ts';
 import { Watchers } from './watchers.ts';
 import { type Contender, type Refused, Watches } from './watches.ts';
@@ -50,6 +51,7 @@ export class FleetShard extends DurableObject<Env> {
   readonly #watches: Watches;
   readonly #watchers: Watchers;
   readonly #usedTokens: UsedTokens;
+  readonly #uplinks: Uplinks;
   readonly #deleted: DeletedDevices;
   readonly #early: EarlyMessages;
   /** The ledger is written by one at a time, so that what is written last is what happened last; so is the cache. */
@@ -66,6 +68,7 @@ export class FleetShard extends DurableObject<Env> {
     this.#watches = new Watches(sql);
     this.#watchers = new Watchers(ctx);
     this.#usedTokens = new UsedTokens(sql);
+    this.#uplinks = new Uplinks(sql);
     this.#deleted = new DeletedDevices(sql);
     this.#early = new EarlyMessages(sql);
     this.#presences = new Presences(sql, Number.MAX_SAFE_INTEGER, Date.now());
@@ -123,14 +126,20 @@ export class FleetShard extends DurableObject<Env> {
     );
   }
 
-  /** From now on the campaign hears of these devices' heartbeats. */
-  async watch(campaign: Contender, serialNos: string[]): Promise<void> {
+  /** From now on the campaign hears of these devices' heartbeats. Answers behind which addresses they are, if known. */
+  async watch(campaign: Contender, serialNos: string[]): Promise<Record<string, string>> {
     this.#watches.add(campaign, serialNos);
+    return this.#uplinks.of(serialNos);
   }
 
   /** Reserves devices for a campaign's update: at most one at a time has each. Answers those it may not have now. */
   async claim(campaignId: string, serialNos: string[]): Promise<Record<string, Refused>> {
     return this.#watches.claim(campaignId, serialNos);
+  }
+
+  /** The campaign gives these devices back for now, and still hears of them. */
+  async yield(campaignId: string, serialNos: string[]): Promise<void> {
+    this.#watches.yield(campaignId, serialNos);
   }
 
   /** The campaign is done with these devices, or with all it had. */
@@ -155,13 +164,19 @@ export class FleetShard extends DurableObject<Env> {
     await this.#turns.take(async () => {
       this.#deleted.add(serialNo, Date.now());
       this.#presences.remove(serialNo);
+      this.#uplinks.forget(serialNo);
     });
     await this.#forgetCached([serialNo]);
   }
 
-  /** True the first time a token is used, false ever after until it has expired (Unix seconds) anyway. */
-  async useToken(serialNo: string, jti: string, exp: number): Promise<boolean> {
-    return this.#usedTokens.use(serialNo, jti, exp, Date.now() / 1000);
+  /**
+   * True the first time a token is used, false ever after until it has expired (Unix seconds) anyway. `uplink`: the
+   * address it came from, as far as that is known.
+   */
+  async useToken(serialNo: string, jti: string, exp: number, uplink?: string): Promise<boolean> {
+    const isNew = this.#usedTokens.use(serialNo, jti, exp, Date.now() / 1000);
+    if (isNew && uplink !== undefined) this.#uplinks.seen(serialNo, uplink);
+    return isNew;
   }
 
   /** The fleet's settings have changed. */

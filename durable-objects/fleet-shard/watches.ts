@@ -31,7 +31,9 @@ interface CampaignRow extends Record<string, SqlStorageValue> {
 
 export class Watches {
   readonly #sql: SqlStorage;
-  readonly #byDevice = new Map<string, Set<string>>();
+  readonly #byDevice = new Map<string, readonly string[]>();
+  /** Devices that are in the same campaigns share one list of them: a fleet has few different ones. */
+  readonly #lists = new Map<string, readonly string[]>();
   readonly #campaigns = new Map<string, Contender>();
 
   constructor(sql: SqlStorage) {
@@ -49,7 +51,7 @@ export class Watches {
   }
 
   /** The campaigns that want to hear of this device. */
-  of(serialNo: string): Iterable<string> {
+  of(serialNo: string): readonly string[] {
     return this.#byDevice.get(serialNo) ?? [];
   }
 
@@ -89,6 +91,15 @@ export class Watches {
     return refused;
   }
 
+  /** The campaign has these devices no longer reserved: others may have them meanwhile. */
+  yield(campaignId: string, serialNos: readonly string[]): void {
+    this.#sql.exec(
+      'DELETE FROM claims WHERE campaign_id = ? AND serial_no IN (SELECT value FROM json_each(?))',
+      campaignId,
+      JSON.stringify(serialNos),
+    );
+  }
+
   /** The campaign is done with these devices, or with all it had. */
   remove(campaignId: string, serialNos?: readonly string[]): void {
     if (serialNos === undefined) {
@@ -106,11 +117,8 @@ export class Watches {
         );
       }
     }
-    for (const serial of serialNos ?? [...this.#byDevice.keys()]) {
-      const campaigns = this.#byDevice.get(serial);
-      campaigns?.delete(campaignId);
-      if (campaigns?.size === 0) this.#byDevice.delete(serial);
-    }
+    for (const serial of serialNos ?? this.#byDevice.keys()) this.#forget(serial, campaignId);
+    if (this.#byDevice.size === 0) this.#lists.clear();
   }
 
   #mayNot(campaignId: string, serial: string): Refused | undefined {
@@ -129,9 +137,25 @@ export class Watches {
   }
 
   #note(serialNo: string, campaignId: string): void {
+    const campaigns = this.#byDevice.get(serialNo) ?? [];
+    if (!campaigns.includes(campaignId))
+      this.#byDevice.set(serialNo, this.#shared([...campaigns, campaignId]));
+  }
+
+  #forget(serialNo: string, campaignId: string): void {
     const campaigns = this.#byDevice.get(serialNo);
-    if (campaigns === undefined) this.#byDevice.set(serialNo, new Set([campaignId]));
-    else campaigns.add(campaignId);
+    if (campaigns?.includes(campaignId) !== true) return;
+    const left = campaigns.filter((id) => id !== campaignId);
+    if (left.length === 0) this.#byDevice.delete(serialNo);
+    else this.#byDevice.set(serialNo, this.#shared(left));
+  }
+
+  #shared(campaigns: readonly string[]): readonly string[] {
+    const key = campaigns.join();
+    const known = this.#lists.get(key);
+    if (known !== undefined) return known;
+    this.#lists.set(key, campaigns);
+    return campaigns;
   }
 }
 

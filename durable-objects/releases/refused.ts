@@ -1,6 +1,6 @@
 /** Why metadata was not taken. */
 export type Refused = {
-  refused: 'no_repository' | 'no_role' | 'stale' | 'bad_signature' | 'not_prepared' | 'would_break';
+  refused: 'no_repository' | 'no_role' | 'stale' | 'bad_signature' | 'not_prepared' | 'would_break' | 'spent';
   detail: string;
 };
 

@@ -189,6 +189,19 @@ describe('publishing a release', () => {
     });
   });
 
+  it('never releases other bytes under a path, nor one that was withdrawn', async () => {
+    const { releases, releaseKey } = await repository('spent');
+    await publishAs(releases, 'v1', releaseKey);
+    const other = { ...release('v1'), firmware_id: 'other', sha256: 'd'.repeat(64) };
+    expect(await releases.prepare(other)).toMatchObject({ refused: 'spent' });
+    expect(await releases.publish(other, { signatures: [] })).toMatchObject({ refused: 'spent' });
+    await releases.withdraw(release('v1').path);
+    expect(await releases.prepare({ ...release('v1'), firmware_id: 'again' })).toMatchObject({
+      refused: 'spent',
+    });
+    await publishAs(releases, 'v2', releaseKey);
+  });
+
   it('gives new bytes to whoever was overtaken by another release, and keeps both', async () => {
     const { releases, releaseKey } = await repository('overtaken');
     const sign = async (version: string) => {

@@ -4,26 +4,23 @@
  */
 
 import { DurableObject } from 'cloudflare:workers';
-import { isDeepStrictEqual } from 'node:util';
 import type { Signatures } from '../../protocol/api.ts';
 import {
   canonicalBytes,
   envelope,
   isSigned,
   roleForPath,
-  SPEC_VERSION,
   type Target,
   type TargetCustom,
-  type Targets,
   targets as targetsSchema,
 } from '../../protocol/tuf.ts';
 import type { Env } from '../env.ts';
-import { expiry, Metadata } from './metadata.ts';
+import { type Draft, isAbout, withRelease } from './draft.ts';
+import { Metadata } from './metadata.ts';
 import { takeRole, takeRoot, takeTargets } from './offline.ts';
 import { type Refused, refuse } from './refused.ts';
 import { upkeep } from './upkeep.ts';
 
-const ROLE_MS = 365 * 86_400_000;
 const RETRY_MS = 3_600_000;
 
 /** What to add to the metadata. */
@@ -38,12 +35,6 @@ export interface Release {
 
 export type Prepared = { role: string; keyids: string[]; threshold: number; bytes: Uint8Array } | Refused;
 export type { Refused } from './refused.ts';
-
-interface Draft {
-  role: string;
-  version: number;
-  signed: string;
-}
 
 export class Releases extends DurableObject<Env> {
   /** Publishing writes several files; the next one begins when the last has ended. */
@@ -86,6 +77,8 @@ export class Releases extends DurableObject<Env> {
     const role = await this.#roleFor(release.path);
     if ('refused' in role) return role;
     const current = await this.#metadata.targets(role.name);
+    const spent = await this.#spent(release, current?.targets[release.path]);
+    if (spent !== null) return spent;
     const version = (current?.version ?? 0) + 1;
     const known = await this.#draft(release.firmware_id);
     const made = withRelease(current, version, release, Date.now());
@@ -108,6 +101,8 @@ export class Releases extends DurableObject<Env> {
       const role = await this.#roleFor(release.path);
       if ('refused' in role) return role;
       const current = await this.#metadata.targets(role.name);
+      const spent = await this.#spent(release, current?.targets[release.path]);
+      if (spent !== null) return spent;
       if (current?.targets[release.path]?.hashes.sha256 === release.sha256) {
         // After a crash its metadata may be stored, and the view still be the old one.
         if (await this.#metadata.isChanged()) await this.#metadata.publishView();
@@ -132,11 +127,19 @@ export class Releases extends DurableObject<Env> {
     });
   }
 
+  /** Notes that a path was taken back: it is never released again, whatever becomes of its firmware. */
+  async withdraw(path: string): Promise<void> {
+    await this.ctx.storage.put(`withdrawn:${path}`, true);
+  }
+
   override async alarm(): Promise<void> {
     await this.upkeep();
   }
 
-  /** Once a day: signs snapshot and timestamp before they expire, or else tries within the hour; and looks after R2. */
+  /**
+   * Once a day: signs snapshot and timestamp before they expire, and does the rest of the daily care. What failed or
+   * was too much for once goes on within the hour.
+   */
   async upkeep(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
     try {
@@ -145,7 +148,7 @@ export class Releases extends DurableObject<Env> {
       const msg = `snapshot and timestamp were not signed again: ${String(error)}`;
       console.error(JSON.stringify({ level: 'error', part: 'releases', msg }));
     }
-    await upkeep(this.env);
+    if (await upkeep(this.env)) await this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
   }
 
   async #roleFor(path: string) {
@@ -159,6 +162,14 @@ export class Releases extends DurableObject<Env> {
     return roleForPath(top, path) ?? refuse('no_role', `no signing role is trusted with ${path}`);
   }
 
+  /** What was released under a path once stays what it is: some device may have it, or be about to. */
+  async #spent({ path, sha256 }: Release, target: Target | undefined): Promise<Refused | null> {
+    if ((await this.ctx.storage.get(`withdrawn:${path}`)) === true)
+      return refuse('spent', `${path} was withdrawn for good: raise the version`);
+    if (target === undefined || target.hashes.sha256 === sha256) return null;
+    return refuse('spent', `${path} was released with other bytes: raise the version`);
+  }
+
   async #draft(firmwareId: string): Promise<Draft | undefined> {
     return this.ctx.storage.get<Draft>(`draft:${firmwareId}`);
   }
@@ -168,26 +179,4 @@ export class Releases extends DurableObject<Env> {
     this.#turn = mine.catch(() => undefined);
     return mine;
   }
-}
-
-/** A role's next metadata: what it had, and the release. */
-function withRelease(current: Targets | undefined, version: number, release: Release, now: number): Targets {
-  const target: Target = {
-    length: release.length,
-    hashes: { sha256: release.sha256 },
-    custom: { ...release.custom, releaseCounter: version, rollbackFloor: 0 },
-  };
-  return {
-    _type: 'targets',
-    spec_version: SPEC_VERSION,
-    version,
-    expires: expiry(now + ROLE_MS),
-    targets: { ...current?.targets, [release.path]: target },
-  };
-}
-
-/** Whether a draft's bytes say the same of a path as what would be made now. */
-function isAbout(draft: string, path: string, made: Targets): boolean {
-  const said = targetsSchema.parse(JSON.parse(draft)).targets[path];
-  return said !== undefined && isDeepStrictEqual(said, made.targets[path]);
 }

@@ -1,8 +1,14 @@
-/** The daily care for what lies in R2: firmware is read and compared, a little each day, and leftovers go. */
+/**
+ * The daily care: firmware in R2 is read and compared, a little each day, and leftovers go; the months to come get
+ * their place in the history, and what ended long ago moves to the archive.
+ */
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { objectKey } from '../../store/firmware.ts';
-import { listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
+import { isWanted, listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
 import { deleteUpload, listAbandonedUploads } from '../../store/firmware-uploads.ts';
+import { dropEventMonths, makeEventMonths } from '../../store/history.ts';
+import { archiveEnded } from '../campaign/archive.ts';
+import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
 import { digestObject } from './digest.ts';
 
@@ -16,13 +22,34 @@ const IDLE_MS = 3 * DAY_MS;
 /** R2 itself forgets the parts of an upload a week after its begin. */
 const UPLOAD_LIFE_MS = 6.5 * DAY_MS;
 
-/** Does it all; what fails is said, and does not keep the rest from being done. */
-export async function upkeep(env: Env): Promise<void> {
+/** Does it all; what fails is said, and does not keep the rest from being done. Answers whether there is more to do soon. */
+export async function upkeep(env: Env): Promise<boolean> {
   const db = openDatabase(env);
   const now = Date.now();
-  for (const job of [checkSome, clearUploads]) {
-    await job(env, db, now).catch((error: unknown) => say(`the daily upkeep failed: ${String(error)}`));
+  let more = false;
+  for (const job of [keepMonths, archive, checkSome, clearUploads]) {
+    try {
+      more = (await job(env, db, now)) === true || more;
+    } catch (error) {
+      say(`the daily upkeep failed: ${String(error)}`);
+    }
   }
+  return more;
+}
+
+/** The months to come have their partitions; those nobody wants any more go. */
+async function keepMonths(env: Env, db: Database, now: number): Promise<void> {
+  const today = new Date(now);
+  await makeEventMonths(db, today);
+  const { keep_history_months: kept } = await readSettings(env);
+  if (kept === 0) return;
+  const first = new Date(Date.UTC(today.getUTCFullYear(), today.getUTCMonth() - kept, 1));
+  await dropEventMonths(db, first);
+}
+
+async function archive(env: Env, db: Database, now: number): Promise<boolean> {
+  const { archive_after_days } = await readSettings(env);
+  return archiveEnded(env, db, new Date(now - archive_after_days * DAY_MS));
 }
 
 /** Reads firmware and compares it with its hash; answers what is wrong, or null. */
@@ -60,6 +87,8 @@ async function clearUploads(env: Env, db: Database, now: number): Promise<void> 
       .catch(() => undefined);
     await bucket.delete(upload.objectKey);
     await deleteUpload(db, upload.id);
+    // What was kept under its hash, and then never entered into the catalogue.
+    if (!(await isWanted(db, upload.sha256))) await bucket.delete(objectKey(upload.sha256));
   }
   const { objects } = await bucket.list({ prefix: 'uploads/' });
   const old = objects.filter((object) => object.uploaded.getTime() < begunBefore.getTime());

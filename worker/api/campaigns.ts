@@ -1,23 +1,27 @@
 /** `/campaigns`: one firmware to a set of devices, in stages. */
 import { z } from '@hono/zod-openapi';
-import { definitionOf } from '../../durable-objects/campaign/definition.ts';
-import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
 import {
   campaign,
   campaignMetrics,
   campaignPolicy,
+  campaignPreview,
   campaignStatus,
-  campaignTarget,
   createCampaign as createCampaignBody,
   deviceUpdate,
   paging,
-  updateState,
 } from '../../protocol/api.ts';
-import { auditEntry } from '../../store/audit-log.ts';
-import { previewTarget } from '../../store/campaign-targets.ts';
-import { listCampaignDevices, listCampaigns } from '../../store/campaigns.ts';
+import { listCampaigns } from '../../store/campaigns.ts';
 import { requires } from '../auth/principal.ts';
-import { act, CAMPAIGN_ACTIONS, campaignNow, createCampaign, skipDevice } from '../operations/campaigns.ts';
+import { changeCampaign } from '../operations/campaign-change.ts';
+import { plannedStages, previewCampaign } from '../operations/campaign-plan.ts';
+import {
+  act,
+  CAMPAIGN_ACTIONS,
+  campaignNow,
+  createCampaign,
+  mustBeOpen,
+  skipDevice,
+} from '../operations/campaigns.ts';
 import { ProblemError } from '../problem.ts';
 import { etagOf, requireMatch } from './etag.ts';
 import { theCampaign, theDevice, theFirmware } from './lookup.ts';
@@ -28,13 +32,15 @@ const read = requires('read');
 const operate = requires('operate');
 
 const withMetrics = campaign.extend({ metrics: campaignMetrics.nullable() });
-const filter = paging.extend({ status: campaignStatus.optional(), firmware_id: z.uuid().optional() });
-const preview = z.object({
-  count: z.int(),
-  sample: z.array(
-    z.object({ id: z.string(), serial_no: z.string(), current_firmware: z.string().nullable() }),
-  ),
+const filter = paging.extend({
+  status: campaignStatus.optional(),
+  firmware_id: z.uuid().optional(),
+  /** Only those in the archive, or only the others. */
+  archived: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
 });
+const previewBody = createCampaignBody
+  .pick({ firmware_id: true, target: true, safe_mode: true })
+  .extend({ stages: createCampaignBody.shape.stages.unwrap().optional() });
 /** For `retry`: only devices that failed with this error. */
 const retryBody = z.object({ error: z.string().max(64).optional() }).optional();
 const change = campaignPolicy.partial().extend({ name: z.string().trim().min(1).max(120).optional() });
@@ -72,15 +78,16 @@ export const campaigns = router()
       method: 'post',
       path: '/campaigns/preview',
       tags,
-      summary: 'How many devices a target has, and a few of them',
+      summary: 'Which devices a campaign would take, and in which stages',
       middleware: [read] as const,
-      request: body(z.object({ firmware_id: z.uuid(), target: campaignTarget.default({}) })),
-      responses: { 200: json(preview, 'The count and a sample') },
+      request: body(previewBody),
+      responses: { 200: json(campaignPreview, 'The count, a sample, the stages') },
     }),
     async (c) => {
-      const { firmware_id, target } = c.req.valid('json');
+      const { firmware_id, target, stages, safe_mode } = c.req.valid('json');
       const firmware = await theFirmware(c, firmware_id);
-      return c.json(await previewTarget(c.var.db, firmware.model, target), 200);
+      const planned = await plannedStages(c, firmware, { stages, safe_mode });
+      return c.json(await previewCampaign(c, firmware, target, planned), 200);
     },
   )
   .openapi(
@@ -110,40 +117,11 @@ export const campaigns = router()
     }),
     async (c) => {
       const found = await theCampaign(c, c.req.valid('param').id);
+      mustBeOpen(found.row);
       await requireMatch(c, (await campaignNow(c, found.row.id)).campaign);
-      const { name, ...policyChange } = c.req.valid('json');
-      const given = Object.fromEntries(Object.entries(await c.req.json<Record<string, unknown>>()));
-      const named = Object.fromEntries(Object.entries(policyChange).filter(([key]) => key in given));
-      const policy = campaignPolicy.parse({ ...found.row.policy, ...named });
-      const started = found.row.status !== 'draft' && found.row.status !== 'scheduled';
-      if (started && 'stages' in named) {
-        throw new ProblemError(
-          409,
-          'Stages are fixed',
-          'The stages of a campaign that has started cannot change.',
-        );
-      }
-      if (started) {
-        const outcome = await c.env.CAMPAIGN.getByName(found.row.id).changePolicy(policy);
-        if (!outcome.ok) throw new ProblemError(409, 'Cannot change this campaign', outcome.problem);
-      }
-      await writeCampaign(c.env, c.var.db, found.row.id, {
-        policy,
-        ...(name === undefined ? {} : { name }),
-        // What was approved is no longer what would start.
-        ...(started ? {} : { approvedBy: null }),
-      });
-      if (found.row.status === 'scheduled') {
-        await c.env.CAMPAIGN.getByName(found.row.id).start(
-          definitionOf({ ...found.row, policy }, found.firmware),
-        );
-      }
-      await auditEntry(c.var.db, {
-        actor: c.var.principal.actor,
-        action: 'campaign.change',
-        subject: found.row.id,
-        detail: { ...named, ...(name === undefined ? {} : { name }) },
-      });
+      const given = Object.keys(await c.req.json<Record<string, unknown>>());
+      const named = Object.entries(c.req.valid('json')).filter(([key]) => given.includes(key));
+      await changeCampaign(c, found, Object.fromEntries(named));
       const changed = await campaignNow(c, found.row.id);
       return c.json(changed.campaign, 200, { ETag: await etagOf(changed.campaign) });
     },
@@ -182,7 +160,7 @@ export const campaigns = router()
     }),
     async (c) => {
       const { id, device } = c.req.valid('param');
-      await theCampaign(c, id);
+      mustBeOpen((await theCampaign(c, id)).row);
       const { serialNo } = await theDevice(c, device);
       await skipDevice(c, id, serialNo);
       const update = await c.env.CAMPAIGN.getByName(id).member(serialNo);
@@ -203,21 +181,5 @@ export const campaigns = router()
     async (c) => {
       const { metrics } = await campaignNow(c, c.req.valid('param').id);
       return c.json(metrics, 200);
-    },
-  )
-  .openapi(
-    route({
-      method: 'get',
-      path: '/campaigns/{id}/devices',
-      tags,
-      summary: "Its devices' updates, by serial number",
-      middleware: [read] as const,
-      request: { params: uuidParam, query: paging.extend({ status: updateState.optional() }) },
-      responses: { 200: json(page(deviceUpdate), 'A page of updates') },
-    }),
-    async (c) => {
-      const { row } = await theCampaign(c, c.req.valid('param').id);
-      const { limit, cursor, status } = c.req.valid('query');
-      return c.json(await listCampaignDevices(c.var.db, row.id, { status }, { limit, cursor }), 200);
     },
   );

@@ -13,10 +13,10 @@ import {
   registerDevice as registerDeviceBody,
 } from '../../protocol/api.ts';
 import { configUpdate } from '../../protocol/messages.ts';
-import { listDeviceUpdates } from '../../store/campaigns.ts';
 import { listConfig, listConfigHistory } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
 import { deviceOf, findDevice, listDevices, registerDevice } from '../../store/devices.ts';
+import { listDeviceUpdates } from '../../store/updates.ts';
 import { requires } from '../auth/principal.ts';
 import {
   approve,

@@ -1,6 +1,8 @@
 /** `/api/v1`: everything programs use, and the document that describes it. */
 import { tufAdministration } from '../tuf/routes.ts';
 import { auth } from './auth.ts';
+import { campaignRehearsal } from './campaign-rehearsal.ts';
+import { campaignReports } from './campaign-reports.ts';
 import { campaigns } from './campaigns.ts';
 import { deviceFacing } from './device-facing.ts';
 import { devices } from './devices.ts';
@@ -16,6 +18,16 @@ import { streams } from './streams.ts';
 import { system } from './system.ts';
 
 export const api = router();
+api.use(async (c, next) => {
+  // Many clients name the type of nothing; a body that may be left out is then left out.
+  const empty = c.req.raw.body === null || c.req.header('Content-Length') === '0';
+  if (empty && c.req.header('Content-Type') !== undefined) {
+    const headers = new Headers(c.req.raw.headers);
+    headers.delete('Content-Type');
+    c.req.raw = new Request(c.req.raw, { headers });
+  }
+  await next();
+});
 api.use(idempotent);
 for (const part of [
   auth,
@@ -25,7 +37,10 @@ for (const part of [
   firmwareUploads,
   firmware,
   firmwareDocuments,
+  // Before the actions, which take any other word.
+  campaignRehearsal,
   campaigns,
+  campaignReports,
   stats,
   system,
   streams,

@@ -1,7 +1,10 @@
 /** Finding what a path names, or the 404 that says what is missing. */
-import { type CampaignRow, findCampaign } from '../../store/campaigns.ts';
+
+import type { UpdateTimeline } from '../../protocol/update-timeline.ts';
+import { findCampaign, type StoredCampaign } from '../../store/campaigns.ts';
 import { type DeviceRow, findDevice } from '../../store/devices.ts';
 import { type FirmwareRow, findFirmware } from '../../store/firmware.ts';
+import { findTimeline } from '../../store/updates.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 
@@ -22,12 +25,22 @@ export async function theFirmware(c: AppContext, id: string): Promise<FirmwareRo
   return firmware;
 }
 
-/** The campaign beside its firmware. Throws a 404. */
+/** The campaign beside its firmware, also from the archive. Throws a 404. */
 export async function theCampaign(
   c: AppContext,
   id: string,
-): Promise<{ row: CampaignRow; firmware: FirmwareRow }> {
+): Promise<{ row: StoredCampaign; firmware: FirmwareRow }> {
   const campaign = UUID.test(id) ? await findCampaign(c.var.db, id) : undefined;
   if (campaign === undefined) throw new ProblemError(404, 'No such campaign', 'No campaign has this ID.');
   return campaign;
+}
+
+/** One device's part in a campaign, by its UUID or serial number. Throws a 404. */
+export async function theTimeline(c: AppContext, id: string, device: string): Promise<UpdateTimeline> {
+  const { row } = await theCampaign(c, id);
+  const timeline = await findTimeline(c.var.db, row.id, device);
+  if (timeline === undefined) {
+    throw new ProblemError(404, 'No such member', 'This campaign has no device of this ID or serial number.');
+  }
+  return timeline;
 }

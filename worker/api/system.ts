@@ -107,7 +107,7 @@ export const system = router()
       path: '/upkeep',
       tags: ['system'],
       summary:
-        'Do now what is done daily: sign metadata again, check stored firmware, clear abandoned uploads',
+        'Do now what is done daily: sign metadata again, check stored firmware, clear abandoned uploads, archive old campaigns',
       middleware: [requires('administer')] as const,
       responses: { 204: { description: 'It is done; what failed is in the logs and metrics' } },
     }),

@@ -14,6 +14,7 @@ import { findGoodCertificate } from '../../store/certificates.ts';
 import type { Database } from '../../store/connection.ts';
 import type { AppEnv } from '../context.ts';
 import { problem } from '../problem.ts';
+import { uplinkOf } from './uplink.ts';
 
 const LIFETIME_S = 60;
 /** How far a device's clock may be off. */
@@ -62,7 +63,8 @@ export async function proveDevice(request: Request, env: Env, db: Database): Pro
   const wrong = wrongBinding(said, request, env);
   if (wrong !== undefined) return wrong;
   const shard = env.FLEET_SHARD.getByName(`shard-${shardOf(said.sub)}`);
-  if (!(await shard.useToken(said.sub, said.jti, Math.ceil(said.exp)))) return 'This token was used before.';
+  if (!(await shard.useToken(said.sub, said.jti, Math.ceil(said.exp), uplinkOf(request))))
+    return 'This token was used before.';
   return { device_id: certificate.deviceId, serial_no: certificate.serialNo };
 }
 

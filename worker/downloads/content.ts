@@ -3,6 +3,7 @@
  * checked the link's signature; the cache itself knows nothing of links, so all of them share one copy.
  */
 import type { Env } from '../../durable-objects/env.ts';
+import { isPlainRange } from '../../protocol/byte-range.ts';
 import { objectKey } from '../../store/firmware.ts';
 
 /** What may still be read of a firmware after it was deleted, by links made before. */
@@ -17,23 +18,24 @@ export interface Part {
 
 export interface Content {
   size: number;
-  /** All of it or a part; `undefined` where it has gone in the meantime. */
+  /** All of it or a part, once; `undefined` where it has gone in the meantime. */
   read(part?: Part): Promise<ReadableStream | undefined>;
+  /** For whoever does not read. */
+  close(): Promise<void>;
 }
 
-/** Opens the bytes with this hash (lower-case hex); `undefined` where nobody has them. */
+/**
+ * Opens the bytes with this hash (lower-case hex); `undefined` where nobody has them. `range` is the header of who
+ * asks, as far as it counts: the cache is asked once, for that and for the size.
+ */
 export async function openContent(
   env: Env,
   sha256: string,
+  range: string | undefined,
   later: (work: Promise<void>) => void,
 ): Promise<Content | undefined> {
-  const stored = await sizeInCache(env, sha256);
-  if (stored !== undefined) {
-    return {
-      size: stored,
-      read: async (part) => (await readCache(env, sha256, part)) ?? readBucket(env, sha256, part),
-    };
-  }
+  const cached = await openCached(env, sha256, range);
+  if (cached !== undefined) return cached;
   const head = await env.FIRMWARE.head(objectKey(sha256));
   if (head === null) return undefined;
   return {
@@ -42,26 +44,38 @@ export async function openContent(
       if (head.size <= MAX_CACHED_BYTES) later(fill(env, sha256));
       return readBucket(env, sha256, part);
     },
+    close: async () => undefined,
   };
 }
 
 /** On our own host, with no part of any link in it. */
 const cacheKey = (env: Env, sha256: string): string => `${env.PUBLIC_URL}/download/${sha256}`;
 
-async function sizeInCache(env: Env, sha256: string): Promise<number | undefined> {
-  const found = await caches.default.match(cacheKey(env, sha256));
-  await found?.body?.cancel();
-  const size = Number(found?.headers.get('Content-Length') ?? Number.NaN);
-  return Number.isSafeInteger(size) ? size : undefined;
-}
-
-async function readCache(env: Env, sha256: string, part?: Part): Promise<ReadableStream | undefined> {
+async function openCached(env: Env, sha256: string, range: string | undefined): Promise<Content | undefined> {
   const headers = new Headers();
-  if (part !== undefined) headers.set('Range', `bytes=${part.offset}-${part.offset + part.length - 1}`);
+  // Of anything else the cache may think otherwise than RFC 9110.
+  if (isPlainRange(range)) headers.set('Range', range);
   const found = await caches.default.match(new Request(cacheKey(env, sha256), { headers }));
-  if (found?.body && found.status === (part === undefined ? 200 : 206)) return found.body;
-  await found?.body?.cancel();
-  return undefined;
+  if (found === undefined) return undefined;
+  const close = async () => void (await found.body?.cancel());
+  const contentRange = found.headers.get('Content-Range');
+  const length = found.status === 200 ? found.headers.get('Content-Length') : contentRange?.split('/')[1];
+  const size = Number(length ?? Number.NaN);
+  if (!Number.isSafeInteger(size)) {
+    await close();
+    return undefined;
+  }
+  return {
+    size,
+    async read(part) {
+      const wanted =
+        part === undefined ? null : `bytes ${part.offset}-${part.offset + part.length - 1}/${size}`;
+      if (found.body !== null && found.ok && contentRange === wanted) return found.body;
+      await close();
+      return readBucket(env, sha256, part);
+    },
+    close,
+  };
 }
 
 async function readBucket(env: Env, sha256: string, part?: Part): Promise<ReadableStream | undefined> {

@@ -33,26 +33,32 @@ async function isWelcome(c: Context<AppEnv>, serialNo: string): Promise<boolean>
  * content's hash, so it is strong. There is no Last-Modified: preconditions with dates say nothing here.
  */
 async function serve(c: Context<AppEnv>, sha256: string): Promise<Response> {
-  const content = await openContent(c.env, sha256, (work) => c.executionCtx.waitUntil(work));
-  if (content === undefined) return problem(404, 'No such firmware', 'It has been deleted.');
   const etag = `"${sha256}"`;
-  const headers = describe(c, sha256, etag);
-  const ifMatch = c.req.header('If-Match');
-  if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag))
-    return new Response(null, { status: 412, headers });
-  if (matchesWeakly(c.req.header('If-None-Match'), etag)) return new Response(null, { status: 304, headers });
+  const isHead = c.req.method === 'HEAD';
   const ifRange = c.req.header('If-Range');
-  const useRange = c.req.method === 'GET' && (ifRange === undefined || ifRange.trim() === etag);
-  const range = parseByteRange(useRange ? c.req.header('Range') : undefined, content.size);
+  const useRange = !isHead && (ifRange === undefined || ifRange.trim() === etag);
+  const asked = useRange ? c.req.header('Range') : undefined;
+  const content = await openContent(c.env, sha256, asked, (work) => c.executionCtx.waitUntil(work));
+  if (content === undefined) return problem(404, 'No such firmware', 'It has been deleted.');
+  const headers = describe(c, sha256, etag);
+  const range = parseByteRange(asked, content.size);
+  const failed = precondition(c, etag);
+  if (failed === undefined && !isHead && range.kind !== 'unsatisfiable') return send(content, range, headers);
+  await content.close();
+  if (failed !== undefined) return new Response(null, { status: failed, headers });
   if (range.kind === 'unsatisfiable') {
     headers.set('Content-Range', `bytes */${content.size}`);
     return new Response(null, { status: 416, headers });
   }
-  if (c.req.method === 'HEAD') {
-    headers.set('Content-Length', String(content.size));
-    return new Response(null, { status: 200, headers });
-  }
-  return send(content, range, headers);
+  headers.set('Content-Length', String(content.size));
+  return new Response(null, { status: 200, headers });
+}
+
+/** What the preconditions make of the request, in their order (§13.2.2); `undefined` where it goes on. */
+function precondition(c: Context<AppEnv>, etag: string): 412 | 304 | undefined {
+  const ifMatch = c.req.header('If-Match');
+  if (ifMatch !== undefined && !matchesStrongly(ifMatch, etag)) return 412;
+  return matchesWeakly(c.req.header('If-None-Match'), etag) ? 304 : undefined;
 }
 
 async function send(

@@ -18,14 +18,21 @@ import {
 import { firmwareTitle } from '../../protocol/target-path.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { cacheKey, TTL_S } from '../../store/cache.ts';
-import { addCampaign, type CampaignRow, campaignOf, findCampaign } from '../../store/campaigns.ts';
+import {
+  addCampaign,
+  type CampaignRow,
+  campaignOf,
+  findCampaign,
+  type StoredCampaign,
+} from '../../store/campaigns.ts';
 import { type FirmwareRow, findFirmware } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
+import { mustMakeSense, plannedStages } from './campaign-plan.ts';
 import { mustBeInstallable, pauseIfWithdrawn } from './withdrawn.ts';
 
 export interface CampaignAndFirmware {
-  row: CampaignRow;
+  row: StoredCampaign;
   firmware: FirmwareRow;
 }
 
@@ -70,18 +77,18 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
   }
   const { campaign_defaults } = await readSettings(c.env);
   const defaults = Object.entries(campaign_defaults).filter(([name]) => !(name in said));
-  const row = await addCampaign(
-    c.var.db,
-    { ...create, ...Object.fromEntries(defaults) },
-    c.var.principal.actor,
-  );
+  const { safe_mode, ...full } = { ...create, ...Object.fromEntries(defaults) };
+  mustMakeSense(full);
+  const chosen = 'stages' in said ? create.stages : undefined;
+  const stages = await plannedStages(c, firmware, { stages: chosen, safe_mode });
+  const row = await addCampaign(c.var.db, { ...full, stages }, c.var.principal.actor);
   await auditEntry(c.var.db, {
     actor: c.var.principal.actor,
     action: 'campaign.create',
     subject: row.id,
     detail: { name: row.name, firmware: firmwareTitle(firmware) },
   });
-  return campaignOf(row, firmware.version);
+  return campaignOf({ ...row, archived: false }, firmware.version);
 }
 
 /**
@@ -95,6 +102,7 @@ export async function act(
   error?: string,
 ): Promise<void> {
   const { actor } = c.var.principal;
+  mustBeOpen(found.row);
   if (OFFERS.has(action)) mustBeInstallable(found.firmware);
   const outcome = await perform(
     c,
@@ -145,8 +153,14 @@ async function perform(
 
 async function start(c: AppContext, { row, firmware }: CampaignAndFirmware): Promise<Outcome> {
   if (row.status !== 'draft') return { ok: false, problem: `the campaign is ${row.status}` };
-  if (row.approvedBy === null && (await readSettings(c.env)).approve_campaigns) {
-    return { ok: false, problem: 'the settings ask for approval by a second person first' };
+  if ((await readSettings(c.env)).approve_campaigns) {
+    if (row.approvedBy === null) {
+      return { ok: false, problem: 'the settings ask for approval by a second person first' };
+    }
+    // Whoever approved it may have changed it before: another one looks at what starts.
+    if (row.approvedBy === c.var.principal.actor) {
+      return { ok: false, problem: 'you approved this campaign: somebody else has to start it' };
+    }
   }
   return objectOf(c, row.id).start(definitionOf(row, firmware));
 }
@@ -159,6 +173,12 @@ async function approve(c: AppContext, row: CampaignRow): Promise<Outcome> {
   }
   await writeCampaign(c.env, c.var.db, row.id, { approvedBy: actor });
   return { ok: true };
+}
+
+/** Throws a 409 where the campaign is in the archive. */
+export function mustBeOpen(row: StoredCampaign): void {
+  if (!row.archived) return;
+  throw new ProblemError(409, 'Campaign archived', 'It ended long ago and can only be read: make a new one.');
 }
 
 /** Leaves one device out of a campaign. Throws a 409 that says why it cannot. */
@@ -175,7 +195,9 @@ export async function skipDevice(c: AppContext, id: string, serialNo: string): P
 }
 
 async function cancelDraft(c: AppContext, row: CampaignRow, reason: string): Promise<Outcome> {
-  if (row.status === 'cancelled') return { ok: false, problem: 'the campaign is cancelled' };
+  if (row.status !== 'draft' && row.status !== 'scheduled') {
+    return { ok: false, problem: `the campaign is ${row.status}` };
+  }
   await writeCampaign(c.env, c.var.db, row.id, {
     status: 'cancelled',
     statusReason: reason,
@@ -208,7 +230,7 @@ export async function campaignNow(
   if (known === undefined) throw new ProblemError(404, 'No such campaign', 'No campaign has this id.');
   const { campaign, metrics } = known;
   const waits = campaign.started_at === null && campaign.status !== 'draft';
-  const now = waits ? null : await objectOf(c, id).look();
+  const now = waits || campaign.archived ? null : await objectOf(c, id).look();
   if (now === null) return { campaign, metrics, latest: [] };
   return {
     campaign: {

@@ -3,7 +3,7 @@ import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import { hex } from '../../durable-objects/releases/digest.ts';
 import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
 import type { FirmwareDescription, FirmwareDocument } from '../../protocol/api.ts';
-import { firmwareTitle, type Named } from '../../protocol/target-path.ts';
+import { firmwareTitle, type Named, targetPath } from '../../protocol/target-path.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { whoNeeds } from '../../store/catalogue.ts';
 import {
@@ -97,6 +97,7 @@ export async function withdrawFirmware(
       'It was never published, so nothing can have it: delete it.',
     );
   }
+  await c.env.RELEASES.getByName('main').withdraw(targetPath(row));
   const withdrawn = await markWithdrawn(c.var.db, row.id, reason);
   if (withdrawn === undefined) throw new ProblemError(404, 'No such firmware');
   const paused = await pauseCampaignsOf(c, withdrawn);

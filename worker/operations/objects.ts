@@ -8,6 +8,9 @@ export const PART_BYTES = 8 * 1024 * 1024;
 /** The most bytes R2 takes in one `put`, which is how a verified object gets its name. */
 export const LARGEST_BYTES = 4_995 * 1024 * 1024;
 
+/** R2's number for bytes that have another sum. */
+const BAD_DIGEST = /\b10037\b/;
+
 /**
  * Keeps an object under its hash if that is `sha256` (lower-case hex); answers whether it was. R2 has no rename: the
  * bytes stream through, R2 compares their hash and keeps nothing that has another one. What lies there already has
@@ -23,6 +26,20 @@ export async function keepVerified(bucket: R2Bucket, from: string, sha256: strin
     return true;
   } catch (error) {
     if ((await digestObject(bucket, from)) !== sha256) return false;
+    throw error;
+  }
+}
+
+/**
+ * Keeps a stream of known length under its hash if that is `sha256`; answers whether it was. R2 compares while it
+ * takes the bytes in, so nothing is read again.
+ */
+export async function keepStream(bucket: R2Bucket, bytes: ReadableStream, sha256: string): Promise<boolean> {
+  try {
+    await bucket.put(objectKey(sha256), bytes, { sha256, onlyIf: { etagDoesNotMatch: '*' } });
+    return true;
+  } catch (error) {
+    if (error instanceof Error && BAD_DIGEST.test(error.message)) return false;
     throw error;
   }
 }

@@ -14,6 +14,7 @@ const STATUS = {
   bad_signature: 422,
   not_prepared: 409,
   would_break: 409,
+  spent: 409,
 } as const;
 
 function throwRefusal({ refused, detail }: Refused): never {

@@ -7,12 +7,13 @@ import {
   deleteUpload,
   findUnfinishedUpload,
   findUpload,
+  type StoredPart,
   type UploadRow,
 } from '../../store/firmware-uploads.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { addStored, checkSize, findSame, mismatch } from './firmware.ts';
-import { keepVerified, PART_BYTES } from './objects.ts';
+import { keepStream, keepVerified, PART_BYTES } from './objects.ts';
 
 export const partCount = (sizeBytes: number): number => Math.max(1, Math.ceil(sizeBytes / PART_BYTES));
 
@@ -23,22 +24,29 @@ export async function beginUpload(
 ): Promise<{ upload: UploadRow; parts: number[] } | { firmware: Firmware }> {
   await checkSize(c, begin.size_bytes);
   const sha256 = begin.checksum.slice('sha256:'.length);
-  const there = await findSame(c, begin, sha256);
+  const [there, stored, unfinished] = await Promise.all([
+    findSame(c, begin, sha256),
+    c.env.FIRMWARE.head(objectKey(sha256)),
+    findUnfinishedUpload(c.var.db, begin, c.var.principal.actor),
+  ]);
   if (there !== undefined) return { firmware: firmwareOf(there) };
-  const stored = await c.env.FIRMWARE.head(objectKey(sha256));
   if (stored !== null && stored.size === begin.size_bytes) {
     return { firmware: firmwareOf(await addStored(c, begin, { sha256, size_bytes: stored.size })) };
   }
-  const unfinished = await findUnfinishedUpload(c.var.db, begin, c.var.principal.actor);
   if (unfinished !== undefined) {
     const { parts = [] } = (await findUpload(c.var.db, unfinished.id)) ?? {};
     return { upload: unfinished, parts: parts.map((part) => part.part_no) };
   }
-  // Not the final key: what lies there has been verified.
-  const key = `uploads/${crypto.randomUUID()}`;
-  const multipart = await c.env.FIRMWARE.createMultipartUpload(key);
-  const storage = { object_key: key, multipart_id: multipart.uploadId };
+  const storage = await placeFor(c.env.FIRMWARE, begin.size_bytes);
   return { upload: await addUpload(c.var.db, begin, storage, c.var.principal.actor), parts: [] };
+}
+
+/** Where parts are joined. Not under the final key: what lies there has been verified. A single part needs no place. */
+async function placeFor(bucket: R2Bucket, bytes: number) {
+  const object_key = `uploads/${crypto.randomUUID()}`;
+  if (partCount(bytes) === 1) return { object_key, multipart_id: '' };
+  const { uploadId } = await bucket.createMultipartUpload(object_key);
+  return { object_key, multipart_id: uploadId };
 }
 
 /** Stores one part, streaming. A part sent again replaces the first. */
@@ -60,9 +68,23 @@ export async function storePart(
       `Part ${partNo} must have exactly ${size} bytes, sent with Content-Length.`,
     );
   }
-  const multipart = c.env.FIRMWARE.resumeMultipartUpload(upload.objectKey, upload.multipartId);
-  const part = await multipart.uploadPart(partNo, body);
-  await addPart(c.var.db, upload.id, partNo, part.etag);
+  await addPart(c.var.db, upload.id, partNo, await put(c.env.FIRMWARE, upload, partNo, body));
+}
+
+/** Answers the part's entity tag. */
+async function put(
+  bucket: R2Bucket,
+  upload: UploadRow,
+  partNo: number,
+  body: ReadableStream,
+): Promise<string> {
+  if (partCount(upload.sizeBytes) > 1) {
+    const multipart = bucket.resumeMultipartUpload(upload.objectKey, upload.multipartId);
+    return (await multipart.uploadPart(partNo, body)).etag;
+  }
+  // All there is: R2 keeps it only if the sum is right. Where it is not, that is said when the upload ends.
+  await keepStream(bucket, body, upload.sha256);
+  return upload.sha256;
 }
 
 /**
@@ -71,16 +93,7 @@ export async function storePart(
  */
 export async function completeUpload(c: AppContext, id: string): Promise<FirmwareRow> {
   const { upload, parts } = await theUpload(c, id);
-  const bucket = c.env.FIRMWARE;
-  if ((await bucket.head(upload.objectKey)) === null) {
-    const missing = partCount(upload.sizeBytes) - parts.length;
-    if (missing > 0)
-      throw new ProblemError(409, 'Parts missing', `${missing} of the parts are not here yet.`);
-    await bucket
-      .resumeMultipartUpload(upload.objectKey, upload.multipartId)
-      .complete(parts.map(({ part_no, etag }) => ({ partNumber: part_no, etag })));
-  }
-  if (!(await keepVerified(bucket, upload.objectKey, upload.sha256))) {
+  if (!(await isKept(c.env.FIRMWARE, upload, parts))) {
     await discard(c, upload);
     throw mismatch();
   }
@@ -97,6 +110,20 @@ export async function completeUpload(c: AppContext, id: string): Promise<Firmwar
   return row;
 }
 
+/** Joins the parts, verifies them and keeps them under their hash; answers whether they had it. */
+async function isKept(bucket: R2Bucket, upload: UploadRow, parts: readonly StoredPart[]): Promise<boolean> {
+  const missing = partCount(upload.sizeBytes) - parts.length;
+  if (missing > 0) throw new ProblemError(409, 'Parts missing', `${missing} of the parts are not here yet.`);
+  if (partCount(upload.sizeBytes) === 1)
+    return (await bucket.head(objectKey(upload.sha256)))?.size === upload.sizeBytes;
+  if ((await bucket.head(upload.objectKey)) === null) {
+    await bucket
+      .resumeMultipartUpload(upload.objectKey, upload.multipartId)
+      .complete(parts.map(({ part_no, etag }) => ({ partNumber: part_no, etag })));
+  }
+  return keepVerified(bucket, upload.objectKey, upload.sha256);
+}
+
 async function theUpload(c: AppContext, id: string) {
   const found = await findUpload(c.var.db, id);
   if (found === undefined)
@@ -105,6 +132,6 @@ async function theUpload(c: AppContext, id: string) {
 }
 
 async function discard(c: AppContext, upload: UploadRow): Promise<void> {
-  await c.env.FIRMWARE.delete(upload.objectKey);
+  if (partCount(upload.sizeBytes) > 1) await c.env.FIRMWARE.delete(upload.objectKey);
   await deleteUpload(c.var.db, upload.id);
 }

@@ -9,10 +9,10 @@ import {
   paging,
 } from '../../protocol/api.ts';
 import { configUpdate } from '../../protocol/messages.ts';
-import { listDeviceUpdates } from '../../store/campaigns.ts';
 import { listConfig } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
 import { listDevices } from '../../store/devices.ts';
+import { listDeviceUpdates } from '../../store/updates.ts';
 import { DeviceLive, DevicePage } from '../../views/device.tsx';
 import { ImportPage } from '../../views/device-import.tsx';
 import { DeviceRows, Devices } from '../../views/devices.tsx';

@@ -24,7 +24,7 @@ import type { AppContext, AppEnv } from '../context.ts';
 import { mostBytes, removeFirmware, withdrawFirmware } from '../operations/firmware.ts';
 import { storeFirmware } from '../operations/store-firmware.ts';
 import { fieldErrors, ProblemError, problemOf } from '../problem.ts';
-import { receiveFirmwareForm } from '../uploads/firmware-form.ts';
+import { type FirmwareForm, receiveFirmwareForm } from '../uploads/firmware-form.ts';
 import { fieldsOf, queryOf } from './query.ts';
 import { signedIn, viewerOf } from './session.tsx';
 
@@ -92,8 +92,10 @@ export const firmware = new Hono<AppEnv>()
   })
   .get('/firmware/new', signedIn('firmware.write'), (c) => formPage(c, queryOf(c)))
   .post('/firmware/new', signedIn('firmware.write'), async (c) => {
-    const { file, fields } = await receiveFirmwareForm(c);
+    let form: FirmwareForm = { fields: {}, file: undefined };
     try {
+      form = await receiveFirmwareForm(c);
+      const { file, fields } = form;
       const description = firmwareDescription.safeParse(fields);
       const wrong = description.success ? [] : fieldErrors(description.error);
       if (file === undefined) wrong.unshift({ field: 'file', message: 'choose a file that is not empty' });
@@ -103,9 +105,9 @@ export const firmware = new Hono<AppEnv>()
     } catch (error) {
       if (!(error instanceof ProblemError)) throw error;
       const { title, detail } = await problemOf(error);
-      return formPage(c, fields, [{ field: '', message: `${title}. ${detail ?? ''}` }]);
+      return formPage(c, form.fields, [{ field: '', message: `${title}. ${detail ?? ''}` }]);
     } finally {
-      await file?.discard();
+      await form.file?.discard();
     }
   })
   .get('/firmware/:id', signedIn(), (c) => firmwarePage(c, c.req.param('id')))

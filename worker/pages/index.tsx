@@ -3,6 +3,9 @@ import { Hono } from 'hono';
 import { errorPage } from '../../views/layout.tsx';
 import type { AppEnv } from '../context.ts';
 import { ProblemError, problemOf } from '../problem.ts';
+import { campaignForms } from './campaign-forms.tsx';
+import { campaignRehearsal } from './campaign-rehearsal.tsx';
+import { campaignReports } from './campaign-reports.tsx';
 import { campaigns } from './campaigns.tsx';
 import { devices } from './devices.tsx';
 import { firmware } from './firmware.tsx';
@@ -32,7 +35,18 @@ pages.use(async (c, next) => {
   c.header('Cache-Control', 'no-store');
   c.header('Referrer-Policy', 'same-origin');
 });
-for (const part of [session, overview, devices, groups, firmware, campaigns, settings])
+for (const part of [
+  session,
+  overview,
+  devices,
+  groups,
+  firmware,
+  campaignForms,
+  campaigns,
+  campaignRehearsal,
+  campaignReports,
+  settings,
+])
   pages.route('/', part);
 
 pages.onError(async (error, c) => {

@@ -59,6 +59,8 @@ function readForm(fields: Record<string, string>): unknown {
     approve_campaigns: fields.approve_campaigns === 'true',
     command_expiry_s: number('command_expiry_s'),
     download_link_s: number('download_link_s'),
+    archive_after_days: number('archive_after_days'),
+    keep_history_months: number('keep_history_months'),
     max_firmware_bytes: number('max_firmware_bytes'),
     campaign_defaults: Object.fromEntries(defaults),
     feature_flags: Object.fromEntries(flags),

@@ -24,12 +24,23 @@ document.addEventListener('click', (event) => {
   }
 });
 
+// Whoever chooses a file that is too large hears it before it was sent.
+document.addEventListener('change', ({ target }) => {
+  if (target.dataset.maxBytes === undefined) return;
+  const [file] = target.files;
+  const isTooLarge = file !== undefined && file.size > Number(target.dataset.maxBytes);
+  target.setCustomValidity(isTooLarge ? target.dataset.tooLarge : '');
+});
+
 // Uploading shows how far it is; without this script the form works by itself.
 document.addEventListener('submit', (event) => {
   const form = event.target;
   const meter = form.querySelector('progress[data-upload]');
   if (meter === null) return;
   event.preventDefault();
+  // A second click must not send it twice.
+  const button = form.querySelector('button');
+  button.disabled = true;
   const request = new XMLHttpRequest();
   request.open('POST', form.action);
   request.upload.addEventListener('progress', ({ loaded, total }) => {
@@ -49,6 +60,7 @@ document.addEventListener('submit', (event) => {
   });
   request.addEventListener('error', () => {
     meter.hidden = true;
+    button.disabled = false;
     form.querySelector('[role=alert]')?.remove();
     const alert = document.createElement('p');
     alert.setAttribute('role', 'alert');

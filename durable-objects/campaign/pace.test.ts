@@ -1,0 +1,34 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { Pace } from './pace.ts';
+
+describe('the pace of a campaign', () => {
+  it('is the rate that was asked for, slow or fast, whenever it is looked at', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 100_000 }),
+        fc.array(fc.integer({ min: 900, max: 1100 }), { minLength: 60, maxLength: 600 }),
+        (rate, ticks) => {
+          const pace = new Pace();
+          let [now, begun] = [1_800_000_000_000, 0];
+          begun += pace.take(now, rate, 1_000_000);
+          for (const ms of ticks) {
+            now += ms;
+            begun += pace.take(now, rate, 1_000_000);
+          }
+          const minutes = (now - 1_800_000_000_000) / 60_000;
+          const atOnce = Math.max(1, rate / 60);
+          expect(begun).toBeLessThanOrEqual(rate * minutes + atOnce + 1e-6);
+          // A tick that comes late loses a little of a very fast rate.
+          expect(begun).toBeGreaterThan(rate * minutes - 1);
+        },
+      ),
+    );
+  });
+
+  it('does not make up for the time in which nobody could begin', () => {
+    const pace = new Pace();
+    pace.take(0, 60, 0);
+    expect(pace.take(3_600_000, 60, 1000)).toBeLessThanOrEqual(2);
+  });
+});

@@ -1,0 +1,64 @@
+/** `/campaigns/{id}/devices`, `/campaigns/{id}/errors`: how each device's update went, and why some failed. */
+import { z } from '@hono/zod-openapi';
+import { deviceUpdate, paging, updateState } from '../../protocol/api.ts';
+import { errorReport } from '../../protocol/error-report.ts';
+import { updateTimeline } from '../../protocol/update-timeline.ts';
+import { listCampaignDevices } from '../../store/updates.ts';
+import { requires } from '../auth/principal.ts';
+import { campaignErrors } from '../operations/campaign-reports.ts';
+import { theCampaign, theTimeline } from './lookup.ts';
+import { json, page, route, router, uuidParam } from './route.ts';
+
+const tags = ['campaigns'];
+const read = requires('read');
+
+const filter = paging.extend({
+  status: updateState.optional(),
+  /** Only devices that failed with this error, or wait because of it. */
+  error: z.string().max(64).optional(),
+});
+
+export const campaignReports = router()
+  .openapi(
+    route({
+      method: 'get',
+      path: '/campaigns/{id}/devices',
+      tags,
+      summary: "Its devices' updates, by serial number",
+      middleware: [read] as const,
+      request: { params: uuidParam, query: filter },
+      responses: { 200: json(page(deviceUpdate), 'A page of updates') },
+    }),
+    async (c) => {
+      const { row } = await theCampaign(c, c.req.valid('param').id);
+      const { limit, cursor, ...by } = c.req.valid('query');
+      return c.json(await listCampaignDevices(c.var.db, row.id, by, { limit, cursor }), 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/campaigns/{id}/devices/{device}',
+      tags,
+      summary: "One device's update, with every step it went through and how long each took",
+      middleware: [read] as const,
+      request: { params: uuidParam.extend({ device: z.string().min(1).max(64) }) },
+      responses: { 200: json(updateTimeline, 'The update and its steps, oldest first') },
+    }),
+    async (c) => {
+      const { id, device } = c.req.valid('param');
+      return c.json(await theTimeline(c, id, device), 200);
+    },
+  )
+  .openapi(
+    route({
+      method: 'get',
+      path: '/campaigns/{id}/errors',
+      tags,
+      summary: 'Why updates failed: by error, with shares by model, previous version and group',
+      middleware: [read] as const,
+      request: { params: uuidParam },
+      responses: { 200: json(errorReport, 'The errors, the most frequent first; at most 5 s old') },
+    }),
+    async (c) => c.json(await campaignErrors(c, await theCampaign(c, c.req.valid('param').id)), 200),
+  );

@@ -1,0 +1,131 @@
+/** What a campaign would do before it is started: its stages, its devices, and what makes no sense. */
+import { artifactOf, type Definition } from '../../durable-objects/campaign/definition.ts';
+import { newMember } from '../../durable-objects/campaign/joining.ts';
+import { sharesOf } from '../../durable-objects/campaign/stages.ts';
+import { readSettings } from '../../durable-objects/coordinator/settings.ts';
+import {
+  type CampaignPolicy,
+  type CampaignPreview,
+  type CampaignTarget,
+  campaignPolicy,
+  DEFAULT_STAGES,
+  ONE_DEVICE,
+  type Stage,
+} from '../../protocol/api.ts';
+import { targetDevices } from '../../store/campaign-targets.ts';
+import { isInstalled } from '../../store/catalogue.ts';
+import { type FirmwareRow, listSteps } from '../../store/firmware.ts';
+import type { AppContext } from '../context.ts';
+import { ProblemError } from '../problem.ts';
+
+const SAMPLE = 5;
+const MOST_STAGES = 50;
+
+/**
+ * The stages of a campaign: those that were asked for, else as the settings have them. One device comes before them
+ * where that is wanted: as `safe_mode` says, else where nobody chose the stages and no device runs the firmware yet.
+ * Throws a 422 where there is no room for another stage.
+ */
+export async function plannedStages(
+  c: AppContext,
+  firmware: FirmwareRow,
+  { stages, safe_mode }: { stages: readonly Stage[] | undefined; safe_mode: boolean | undefined },
+): Promise<Stage[]> {
+  const chosen = stages ?? (await readSettings(c.env)).campaign_defaults.stages;
+  const all = chosen ?? DEFAULT_STAGES;
+  const safe = safe_mode ?? (chosen === undefined && !(await isInstalled(c.var.db, firmware)));
+  const [first] = all;
+  if (!safe || (first?.count === 1 && first.group === undefined)) return [...all];
+  // The usual canary becomes one device: still 1 %, but no more than that.
+  if (isUsualCanary(first)) return [{ ...first, ...ONE_DEVICE }, ...all.slice(1)];
+  if (all.length < MOST_STAGES) return [ONE_DEVICE, ...all];
+  throw new ProblemError(422, 'Too many stages', `With safe_mode there may be ${MOST_STAGES - 1} stages.`);
+}
+
+const isUsualCanary = (stage: Stage | undefined): boolean =>
+  stage !== undefined && stage.name === DEFAULT_STAGES[0]?.name && stage.percentage === 1;
+
+/** Counts the target's devices as a start would: reads every one of them. */
+export async function previewCampaign(
+  c: AppContext,
+  firmware: FirmwareRow,
+  target: CampaignTarget,
+  stages: readonly Stage[],
+): Promise<CampaignPreview> {
+  const { db } = c.var;
+  const steps = await listSteps(db, artifactOf(firmware));
+  const definition: Definition = {
+    id: '',
+    name: '',
+    target,
+    policy: campaignPolicy.parse({ stages }),
+    firmware: artifactOf(firmware),
+    steps: steps.map(artifactOf),
+  };
+  const groups = new Map<string, number>();
+  const skipped = new Map<string, number>();
+  const sample: CampaignPreview['sample'] = [];
+  let [eligible, found] = [0, 0];
+  for await (const { devices } of targetDevices(db, firmware.model, target)) {
+    found += devices.length;
+    for (const device of devices) {
+      const { skip } = newMember(definition, device);
+      if (skip !== null) {
+        skipped.set(skip.error, (skipped.get(skip.error) ?? 0) + 1);
+        continue;
+      }
+      eligible += 1;
+      groups.set(device.group ?? '', (groups.get(device.group ?? '') ?? 0) + 1);
+      const { id, serial_no, current_firmware } = device;
+      if (sample.length < SAMPLE) sample.push({ id, serial_no, current_firmware });
+    }
+  }
+  const { percentage = 100, serial_nos: serialNos = [] } = target;
+  const count = eligible === 0 ? 0 : Math.max(1, Math.round((eligible * percentage) / 100));
+  return {
+    count,
+    sample,
+    skipped: [...skipped].map(([error, n]) => ({ error, count: n })),
+    unknown_serial_nos: serialNos.length === 0 ? null : new Set(serialNos).size - found,
+    new_to_fleet: !(await isInstalled(db, firmware)),
+    stages: stageSizes(stages, groups, count / Math.max(1, eligible)),
+  };
+}
+
+/** How many devices each stage has; `share` of each group take part. */
+function stageSizes(
+  stages: readonly Stage[],
+  groups: ReadonlyMap<string, number>,
+  share: number,
+): CampaignPreview['stages'] {
+  const taken = new Map([...groups].map(([group, n]) => [group, Math.round(n * share)]));
+  const ends = sharesOf(stages, taken);
+  let [next, before] = [0, 0];
+  return stages.map(({ name, group }) => {
+    if (group !== undefined) return { name, devices: taken.get(group) ?? 0 };
+    const end = ends[next++] ?? before;
+    const devices = end - before;
+    before = end;
+    return { name, devices };
+  });
+}
+
+/** Throws a 422 where parts of a policy contradict each other. */
+export function mustMakeSense(policy: CampaignPolicy): void {
+  const { start_at, end_at, ramp, rate_per_minute, kind, on_failure } = policy;
+  const errors: { field: string; message: string }[] = [];
+  if (start_at != null && end_at != null && Date.parse(end_at) <= Date.parse(start_at)) {
+    errors.push({ field: 'end_at', message: 'it must end after it starts' });
+  }
+  if (ramp != null && ramp.base_rate_per_minute > rate_per_minute) {
+    const message = 'it must begin no faster than rate_per_minute, which it grows up to';
+    errors.push({ field: 'ramp.base_rate_per_minute', message });
+  }
+  if (kind === 'download_only' && on_failure === 'rollback') {
+    const message = 'a download changes no device, so there is nothing to take back: use pause';
+    errors.push({ field: 'on_failure', message });
+  }
+  if (errors.length > 0) {
+    throw new ProblemError(422, 'Contradictory policy', 'Some fields do not fit together.', errors);
+  }
+}
