@@ -3,6 +3,7 @@ import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Firmware } from '../protocol/api.ts';
 import type { UpdateReport } from '../protocol/messages.ts';
+import { beat, deliver } from './ingest.ts';
 import type { Action, Answer, Seen } from './properties/actions.ts';
 import { hasEnded, type Limits, oneUpdateADevice, Promises } from './properties/promises.ts';
 import { publishFirmware } from './publish.ts';
@@ -128,6 +129,16 @@ describe('a campaign, whatever is reported, repeated, delayed, and whenever its 
     await db.query(
       'INSERT INTO devices (serial_no, model, current_firmware) SELECT $1 || n, $2, $3 FROM generate_series(0, 9) n',
       [prefix, MODEL, OLD],
+    );
+    // Some are known to be offline when it begins.
+    const away = ['8', '9'].map((place) => prefix + place);
+    await deliver(
+      sky,
+      away.map((serial_no) => beat(serial_no, { model: MODEL, current_firmware: OLD })),
+    );
+    await deliver(
+      sky,
+      away.map((serial_no) => ({ serial_no, channel: 'status', payload: { status: 'offline' } })),
     );
     return (place) => prefix + place;
   }

@@ -95,6 +95,30 @@ describe('the campaign engine', () => {
     expect((await sky.api('POST', `/campaigns/${id}/advance`)).status).toBe(409);
   });
 
+  it('keeps no room for a device that is offline, and offers it the update when it is heard from', async () => {
+    const of = model('away');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const names = serials('AW', 8);
+    const [there = '', ...away] = names;
+    await fleet(names, of);
+    await deliver(
+      sky,
+      away.map((serial_no) => ({ serial_no, channel: 'status', payload: { status: 'offline' } })),
+    );
+    const id = await start({ firmware_id: firmware.id, stages: everyone, max_concurrent: 1 });
+    expect(await offered(id, 1)).toEqual([there]);
+    const waits = await eventually('the others to wait', async () => {
+      const list = (await members(id, 'pending')).filter(({ detail }) => detail?.includes('is offline'));
+      return list.length >= 1 && list;
+    });
+    await update(id, [there], of, 'v2.0.0');
+    await fleet(away.slice(0, 1), of);
+    await eventually('the one that is back to be offered it', async () =>
+      (await members(id, 'offered')).some(({ serial_no }) => serial_no === away[0]),
+    );
+    expect(waits.every(({ serial_no }) => away.includes(serial_no))).toBe(true);
+  });
+
   it('gives devices that failed another attempt, all or those of one error, and leaves one out', async () => {
     const of = model('retry');
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });

@@ -207,7 +207,7 @@ export class Campaign extends DurableObject<Env> {
       const room = policy.max_concurrent - book.inFlight;
       if (member.stage > state.stage || room <= 0) return null;
       if (waitForWindow(policy.windows, member.zone, now) > 0) return null;
-      [current] = await offerTo(this.env, book, [member], now);
+      [current] = await offerTo(this.env, book, [member], now, { asking: true });
       await this.#changed(book);
     }
     const [made] = current === undefined ? [] : await offerCommands(this.env, definition, [current]);

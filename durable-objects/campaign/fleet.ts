@@ -2,7 +2,7 @@
 import { SHARD_COUNT, shardOf } from '../../protocol/shards.ts';
 import type { Env } from '../env.ts';
 import type { LiveDevice } from '../fleet-shard/fleet-shard.ts';
-import type { Contender, Refused } from '../fleet-shard/watches.ts';
+import type { Claimed, Contender } from '../fleet-shard/watches.ts';
 import type { CampaignState } from './definition.ts';
 
 const shard = (env: Env, n: number) => env.FLEET_SHARD.getByName(`shard-${n}`);
@@ -30,13 +30,15 @@ export const watch = (
 ): Promise<Record<string, string>> =>
   eachShard(serialNos, (n, group) => shard(env, n).watch(campaign, group));
 
-/** Reserves devices for an update. Answers those the campaign may not have now. */
-export const claim = (
-  env: Env,
-  campaignId: string,
-  serialNos: readonly string[],
-): Promise<Record<string, Refused>> =>
-  eachShard(serialNos, (n, group) => shard(env, n).claim(campaignId, group));
+/** Reserves devices for an update. Answers those the campaign may not have now, and those that are not there. */
+export async function claim(env: Env, campaignId: string, serialNos: readonly string[]): Promise<Claimed> {
+  const byShard = Map.groupBy(serialNos, shardOf);
+  const answers = await Promise.all([...byShard].map(([n, group]) => shard(env, n).claim(campaignId, group)));
+  return {
+    refused: Object.assign({}, ...answers.map(({ refused }) => refused)),
+    offline: answers.flatMap(({ offline }) => offline),
+  };
+}
 
 /** The campaign waits with these devices; others may have them meanwhile. */
 export async function yieldDevices(

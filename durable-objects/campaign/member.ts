@@ -84,6 +84,14 @@ export function offer(member: Member, now: number): Change {
   };
 }
 
+/** Its turn has come and it is not there: it is offered the update when it is heard from, or fails in time. */
+export const waitFor = (member: Member, now: number): Change => ({
+  ...offer(member, now),
+  state: 'pending',
+  next_at: null,
+  detail: 'is offline: it is offered the update when it is heard from',
+});
+
 /** What a device says of its update. Late, repeated and unasked-for reports change nothing. */
 export function afterReport(
   member: Member,

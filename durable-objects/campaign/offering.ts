@@ -2,10 +2,10 @@
 import { DEVICE_ZONE } from '../../protocol/api.ts';
 import { commandTopic } from '../../protocol/topics.ts';
 import type { Env } from '../env.ts';
-import type { Refused } from '../fleet-shard/watches.ts';
+import type { Claimed } from '../fleet-shard/watches.ts';
 import type { Book } from './book.ts';
 import { claim } from './fleet.ts';
-import { isDue, type Member, offer, postpone, skip } from './member.ts';
+import { type Change, isDue, type Member, offer, postpone, skip, waitFor } from './member.ts';
 import type { Cursor } from './member-rows.ts';
 import { placeOf } from './members.ts';
 import { offerCommands } from './offers.ts';
@@ -36,7 +36,8 @@ export async function offerNext(
 ): Promise<void> {
   const { chosen, cursor } = chooseNext(book, pace, due, now);
   book.keep();
-  await offerTo(env, book, chosen, now, cursor);
+  const offered = await offerTo(env, book, chosen, now, { cursor });
+  pace.giveBack(chosen.length - offered.length);
 }
 
 /** As many members as may begin now, within everything the policy limits. */
@@ -52,55 +53,52 @@ export function chooseNext(book: Book, pace: Pace, due: readonly Member[], now: 
 }
 
 /**
- * Offers the update to these members, as far as no other campaign has them. Answers those that have it now. `cursor`
- * is the last member that need not be looked at again; it moves only with them, so that nobody is passed over when
- * they are not offered it after all.
+ * Offers the update to these members, as far as no other campaign has them and they are there. Answers those that have
+ * it now. `cursor` is the last member that need not be looked at again; it moves only with them, so that nobody is
+ * passed over when they are not offered it after all. Who is `asking` is there, whatever was heard of it.
  */
 export async function offerTo(
   env: Env,
   book: Book,
   chosen: readonly Member[],
   now: number,
-  cursor?: Cursor,
+  { cursor, asking = false }: { cursor?: Cursor; asking?: boolean } = {},
 ): Promise<Member[]> {
   const { state, definition } = book;
   if (chosen.length === 0) {
     state.cursor = cursor ?? state.cursor;
     return [];
   }
-  const refused = await claim(
+  const { refused, offline } = await claim(
     env,
     definition.id,
     chosen.map(({ serial_no }) => serial_no),
   );
   // Meanwhile an operator may have paused, or a device reported.
   if (state.status !== 'active') return [];
-  const offered = grant(book, { chosen, cursor: cursor ?? state.cursor }, refused, now);
+  const choice = { chosen: [...chosen], cursor: cursor ?? state.cursor };
+  const offered = grant(book, choice, { refused, offline: asking ? [] : offline }, now);
   await enqueue(env, book, offered);
   return offered;
 }
 
-/** Marks the chosen members as offered the update, but for those another campaign has. Answers the former. */
-export function grant(
-  book: Book,
-  { chosen, cursor }: { chosen: readonly Member[]; cursor: Cursor },
-  refused: Readonly<Record<string, Refused>>,
-  now: number,
-): Member[] {
+/**
+ * Marks the chosen members as offered the update, but for those another campaign has, and those that are not there:
+ * these wait until they are heard from, and cost no concurrency. Answers those that are offered it.
+ */
+export function grant(book: Book, { chosen, cursor }: Choice, claimed: Claimed, now: number): Member[] {
+  const offline = new Set(claimed.offline);
+  const decision = (member: Member): Change => {
+    if (member.state !== 'pending') return undefined;
+    const why = claimed.refused[member.serial_no];
+    if (why === undefined) return offline.has(member.serial_no) ? waitFor(member, now) : offer(member, now);
+    return why.superseded
+      ? skip(member, 'superseded', `the newer campaign "${why.by}" has it`, now)
+      : postpone(now + BUSY_MS, `the campaign "${why.by}" has it first`);
+  };
   const offered = book
-    .decide(
-      chosen,
-      (member) => {
-        if (member.state !== 'pending') return undefined;
-        const why = refused[member.serial_no];
-        if (why === undefined) return offer(member, now);
-        return why.superseded
-          ? skip(member, 'superseded', `the newer campaign "${why.by}" has it`, now)
-          : postpone(now + BUSY_MS, `the campaign "${why.by}" has it first`);
-      },
-      now,
-    )
-    .filter(({ state, serial_no }) => state === 'offered' && refused[serial_no] === undefined);
+    .decide(chosen, decision, now)
+    .filter(({ state, serial_no }) => state === 'offered' && claimed.refused[serial_no] === undefined);
   book.state.cursor = cursor;
   book.keep();
   return offered;

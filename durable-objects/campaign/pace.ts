@@ -42,4 +42,9 @@ export class Pace {
     this.#tokens -= taken;
     return taken;
   }
+
+  /** So many that counted as begun did not begin. */
+  giveBack(n: number): void {
+    this.#tokens += n;
+  }
 }

@@ -31,7 +31,7 @@ import { Turns } from './turns.ts';
 import { Uplinks } from './uplinks.ts';
 import { UsedTokens } from './used-tokens.ts';
 import { Watchers } from './watchers.ts';
-import { type Contender, type Refused, Watches } from './watches.ts';
+import { type Claimed, type Contender, Watches } from './watches.ts';
 
 /** Rows of a bulk statement for the ledger's coarse `last_seen`. */
 const COARSE_ROWS = 500;
@@ -133,8 +133,12 @@ export class FleetShard extends DurableObject<Env> {
   }
 
   /** Reserves devices for a campaign's update: at most one at a time has each. Answers those it may not have now. */
-  async claim(campaignId: string, serialNos: string[]): Promise<Record<string, Refused>> {
-    return this.#watches.claim(campaignId, serialNos);
+  async claim(campaignId: string, serialNos: string[]): Promise<Claimed> {
+    const offline = serialNos.filter((serial) => {
+      const known = this.#presences.get(serial);
+      return known !== undefined && known.last_seen > 0 && !known.online;
+    });
+    return { refused: this.#watches.claim(campaignId, serialNos), offline };
   }
 
   /** The campaign gives these devices back for now, and still hears of them. */

@@ -21,6 +21,14 @@ export interface Refused {
   superseded: boolean;
 }
 
+/** What came of reserving devices for an update. */
+export interface Claimed {
+  /** Those the campaign may not have now, by serial number. */
+  refused: Record<string, Refused>;
+  /** Those that were heard once and are not there now. */
+  offline: string[];
+}
+
 interface CampaignRow extends Record<string, SqlStorageValue> {
   id: string;
   name: string;

@@ -128,20 +128,29 @@ export class Rehearsed {
     }
     if (book.state.status === 'completed') this.#passed[book.state.stage] = now;
     if (book.state.status !== 'active') return;
-    for (const member of grant(book, chooseNext(book, this.#pace, due, now), {}, now)) {
-      this.#isOffered(member, now);
-    }
+    const choice = chooseNext(book, this.#pace, due, now);
+    const offline = choice.chosen
+      .map(({ serial_no }) => serial_no)
+      .filter((serial) => !this.#isThere(serial, now));
+    const offered = grant(book, choice, { refused: {}, offline }, now);
+    this.#pace.giveBack(choice.chosen.length - offered.length);
+    for (const serial of offline) this.#isAwaited(serial, now);
+    for (const member of offered) this.#isOffered(member, now);
   }
 
-  /** It begins if it is there, and ends when it does; else it is offered the update again when it is back. */
-  #isOffered({ serial_no, attempt }: Member, now: number): void {
+  #isThere(serialNo: string, now: number): boolean {
+    const presence = this.#devices.get(serialNo)?.presence;
+    return presence !== undefined && isThere(presence, now, this.#began);
+  }
+
+  #isAwaited(serial_no: string, now: number): void {
     const presence = this.#devices.get(serial_no)?.presence;
-    if (presence === undefined || !isThere(presence, now, this.#began)) {
-      // Not before the offer has run out.
-      const back = presence && thereFrom(presence, now + MINUTE_MS, this.#began);
-      if (back !== undefined) this.#happenings.push({ at: back, serial_no, what: 'returns', attempt });
-      return;
-    }
+    const back = presence && thereFrom(presence, now, this.#began);
+    if (back !== undefined) this.#happenings.push({ at: back, serial_no, what: 'returns', attempt: 0 });
+  }
+
+  /** It begins, and ends when it does. */
+  #isOffered({ serial_no, attempt }: Member, now: number): void {
     const { tookMs } = play(serial_no, attempt, this.#seed, this.#past);
     const begins = now + BEGINS_MS;
     this.#happenings.push({ at: begins, serial_no, what: 'begins', attempt });
