@@ -106,6 +106,27 @@ const step: fc.Arbitrary<Action> = fc.oneof(
   },
 );
 
+/** What has broken a promise once. */
+const strict: Policy = {
+  max_concurrent: 10,
+  failure_threshold: 0,
+  min_sample: 1,
+  on_failure: 'pause',
+  max_attempts: 2,
+  update_timeout_s: 60,
+  stages: [{ name: '100 %', percentage: 100, success_threshold: 0, start: 'automatic' }],
+};
+const begun: Action[] = [
+  { do: 'tick' },
+  { do: 'report', reports: [{ serial_no: '0', status: 'rebooting' }] },
+];
+const examples: [Policy, Action[]][] = [
+  [strict, [{ do: 'evict', during: { do: 'tick' }, turns: 0 }]],
+  [strict, [{ do: 'evict', during: { do: 'cancel' }, turns: 0 }]],
+  [strict, [...begun, { do: 'cancel' }]],
+  [strict, [...begun, { do: 'cancel' }, { do: 'report', reports: [{ serial_no: '0', status: 'deferred' }] }]],
+];
+
 describe('a campaign, whatever is reported, repeated, delayed, and whenever its object ends', () => {
   let sky: Skylark;
   let db: Client;
@@ -239,7 +260,7 @@ describe('a campaign, whatever is reported, repeated, delayed, and whenever its 
           Object.fromEntries(members.map(({ serial_no, state }) => [serial_no, state])),
         );
       }),
-      { numRuns: 40 },
+      { numRuns: 40, examples },
     );
   });
 

@@ -1,5 +1,5 @@
 /** A campaign's state and its members, which always change together: the counters equal the rows. */
-import type { FailureClass, UpdateState } from '../../protocol/api.ts';
+import type { CampaignPolicy, FailureClass, UpdateState } from '../../protocol/api.ts';
 import type { CampaignState, Definition } from './definition.ts';
 import type { FoundDevice } from './found.ts';
 import { type Change, isFinal, type Member, skip, wakeAt } from './member.ts';
@@ -37,7 +37,7 @@ export class Book {
     const definition = storage.kv.get<Definition>('definition');
     const state = storage.kv.get<Omit<CampaignState, 'definition'>>('state');
     if (definition === undefined || state === undefined) return undefined;
-    const book = new Book(storage, members, { ...state, definition });
+    const book = new Book(storage, members, { ...state, closed: state.closed ?? null, definition });
     book.#begun = true;
     return book;
   }
@@ -51,6 +51,12 @@ export class Book {
 
   get definition(): Definition {
     return this.state.definition;
+  }
+
+  /** The policy as it is for members under way: once nobody begins any more, no attempt is followed by another. */
+  get policy(): CampaignPolicy {
+    const { policy } = this.definition;
+    return this.state.closed === null ? policy : { ...policy, max_attempts: 1 };
   }
 
   /** Members whose update is under way. */
@@ -130,7 +136,7 @@ export class Book {
   /** Applies a change to a member and to the counters. */
   move(member: Member, change: Change, now: number): Member {
     if (change === undefined) return member;
-    const timed = withTimes(member, change, now);
+    const timed = withTimes(member, this.#unlessClosed(member, change, now), now);
     const changed = { ...member, ...timed };
     const next = this.members.save(member, timed, wakeAt(changed, this.definition.policy), now);
     const counts = this.state.counts[member.stage];
@@ -146,8 +152,16 @@ export class Book {
     return next;
   }
 
+  /** Whoever would wait for its turn, or for another try, has none any more. */
+  #unlessClosed(member: Member, change: NonNullable<Change>, now: number): NonNullable<Change> {
+    const { closed } = this.state;
+    if (closed === null || change.state !== 'pending') return change;
+    return { ...change, ...skip({ ...member, ...change }, closed.error, closed.detail, now) };
+  }
+
   /** Everybody who has not begun is skipped from now on; many of them take several ticks. */
   sweep(error: string, detail: string, now: number): void {
+    this.state.closed = { error, detail };
     if (this.state.counts.every(({ pending, offered }) => pending + offered === 0)) return;
     this.state.sweep = { error, detail, cursor: START };
     this.sweepOn(now);

@@ -41,6 +41,8 @@ const SILENCE_MS = 5000;
 const JOIN_MS = 10_000;
 const JOIN_LARGE_MS = 300_000;
 const LARGE = 10_000;
+/** Why members are skipped after the policy's `end_at`. */
+const ENDED = 'ended';
 /** Members the clock looks at in one tick. */
 const DUE = 20_000;
 
@@ -157,6 +159,8 @@ export class Campaign extends DurableObject<Env> {
       return refuse('the devices of its stages are fixed: only their thresholds and times can change');
     }
     book.definition.policy = policy;
+    // Its end may be another one now: the clock says so.
+    if (book.state.closed?.error === ENDED) book.state.closed = null;
     book.keepDefinition();
     this.#members.rewake((member) => wakeAt(member, book.definition.policy));
     return this.#changed(book);
@@ -173,7 +177,7 @@ export class Campaign extends DurableObject<Env> {
         if (report.status === 'downloading' && report.progress !== undefined && !isFinal(member.state)) {
           book.progress.set(serial_no, report.progress);
         }
-        return afterReport(member, report, book.definition.policy, now);
+        return afterReport(member, report, book.policy, now);
       },
       now,
     );
@@ -309,13 +313,13 @@ export class Campaign extends DurableObject<Env> {
   async #tick(): Promise<void> {
     const book = this.#book;
     if (book === undefined) return;
-    const { state, definition } = book;
+    const { state } = book;
     const now = Date.now();
     if (state.preparing !== null) await this.#prepare(book);
     book.sweepOn(now);
     const due = book.decide(
       this.#members.due(now, DUE),
-      (member) => afterTime(member, definition.policy, now),
+      (member) => afterTime(member, book.policy, now),
       now,
     );
     if (this.#runs(book)) {
@@ -357,7 +361,7 @@ export class Campaign extends DurableObject<Env> {
   #endInTime(book: Book, now: number): void {
     const { end_at } = book.definition.policy;
     if (end_at == null || now < new Date(end_at).getTime()) return;
-    if (book.state.sweep === null) book.sweep('ended', `the campaign ended at ${end_at}`, now);
+    if (book.state.sweep === null) book.sweep(ENDED, `the campaign ended at ${end_at}`, now);
     book.state.stage = book.definition.policy.stages.length - 1;
   }
 

@@ -83,10 +83,14 @@ export interface Dealing {
   dealt: number;
 }
 
-/** Everybody who has not begun is being skipped, for this reason. */
-export interface Sweep {
+/** Why nobody begins any more. */
+export interface Closed {
   error: string;
   detail: string;
+}
+
+/** Everybody who has not begun is being skipped. */
+export interface Sweep extends Closed {
   /** The last member that was looked at. */
   cursor: Cursor;
 }
@@ -121,6 +125,8 @@ export interface CampaignState {
   /** What is left to do before anybody begins. */
   preparing: Finding | Dealing | null;
   sweep: Sweep | null;
+  /** Nobody begins any more, nor again: an attempt that fails now is the last, and whoever would wait is skipped. */
+  closed: Closed | null;
   /** Serial numbers of the latest changed members, oldest first. */
   recent: string[];
   /** The ledger's row of the campaign is older than this. */

@@ -36,6 +36,7 @@ export const unprepared = (definition: Definition, now: number): CampaignState =
   take_back_after: null,
   preparing: { phase: 'finding', after: undefined, found: 0, eligible: 0 },
   sweep: null,
+  closed: null,
   recent: [],
   unwritten: true,
 });
