@@ -23,6 +23,8 @@ export class Book {
   /** The last untouched member of a stage, once it is known: the rows behind it need not be looked through again. */
   horizon: { stage: number; cursor: Cursor } | undefined;
   readonly #storage: DurableObjectStorage;
+  /** Members that changed since it was kept, the latest last. */
+  readonly #touched = new Set<string>();
   /** Whether anything is kept: a campaign that was refused its beginning leaves no trace. */
   #begun = false;
 
@@ -76,6 +78,11 @@ export class Book {
   /** Writes the state; the members' rows are written as they change. */
   keep(): void {
     if (!this.#begun) return;
+    if (this.#touched.size > 0) {
+      const before = this.state.recent.filter((serial) => !this.#touched.has(serial));
+      this.state.recent = [...before, ...this.#touched].slice(-RECENT);
+      this.#touched.clear();
+    }
     const { definition: _, ...state } = this.state;
     this.#storage.kv.put('state', state);
   }
@@ -137,8 +144,9 @@ export class Book {
   move(member: Member, change: Change, now: number): Member {
     if (change === undefined) return member;
     const timed = withTimes(member, this.#unlessClosed(member, change, now), now);
-    const changed = { ...member, ...timed };
-    const next = this.members.save(member, timed, wakeAt(changed, this.definition.policy), now);
+    const next: Member = { ...member, ...timed, updated_at: now, revision: member.revision + 1 };
+    next.wake_at = wakeAt(next, this.definition.policy);
+    this.members.save(next, member);
     const counts = this.state.counts[member.stage];
     if (counts !== undefined) {
       counts[member.state] -= 1;
@@ -147,7 +155,8 @@ export class Book {
     this.#countFailure(member, -1);
     this.#countFailure(next, 1);
     if (isFinal(next.state)) this.progress.delete(member.serial_no);
-    this.#note(member.serial_no);
+    this.#touched.delete(member.serial_no);
+    this.#touched.add(member.serial_no);
     this.changes += 1;
     return next;
   }
@@ -177,14 +186,6 @@ export class Book {
     if (last === undefined || members.length < SWEEP) this.state.sweep = null;
     else sweep.cursor = placeOf(last);
     this.keep();
-  }
-
-  #note(serialNo: string): void {
-    const { recent } = this.state;
-    const at = recent.lastIndexOf(serialNo);
-    if (at !== -1) recent.splice(at, 1);
-    recent.push(serialNo);
-    if (recent.length > RECENT) recent.splice(0, recent.length - RECENT);
   }
 
   #countFailure({ stage, state, failure, error }: Member, n: 1 | -1): void {

@@ -27,7 +27,7 @@ export async function writeUnwritten(
   const { id, firmware } = state.definition;
   let wrote = 0;
   for (let batch = 0; batch < MOST; batch += 1) {
-    const left = members.unwritten(BATCH);
+    const { members: left, upTo } = members.unwritten(BATCH);
     if (left.length === 0) break;
     await writeMembers(
       db,
@@ -48,7 +48,7 @@ export async function writeUnwritten(
     );
     const ended = changed.filter((m) => isFinal(m.state)).map(({ serial_no }) => serial_no);
     if (ended.length > 0) await release(env, id, ended);
-    members.markWritten(left);
+    members.markWritten(upTo);
     wrote += left.length;
   }
   return wrote;

@@ -5,14 +5,13 @@
 import type { UpdateState } from '../../protocol/api.ts';
 import { hash32 } from '../../protocol/shards.ts';
 import type { FoundDevice } from './found.ts';
-import type { Change, Member } from './member.ts';
+import type { Member } from './member.ts';
 import {
-  COLUMNS,
   type Cursor,
   createTables,
   markUnwritten,
-  type Row,
   readRows,
+  selectMembers,
   writeRows,
 } from './member-rows.ts';
 
@@ -103,9 +102,7 @@ export class Members {
 
   /** Members the clock must look at now, those longest due first. */
   due(now: number, limit: number): Member[] {
-    return this.#sql
-      .exec<Row>(`SELECT ${COLUMNS} FROM members m WHERE wake_at <= ? ORDER BY wake_at LIMIT ?`, now, limit)
-      .toArray();
+    return this.#select('wake_at <= ? ORDER BY wake_at LIMIT ?', now, limit);
   }
 
   /** When the clock must look at one of them next. */
@@ -166,48 +163,41 @@ export class Members {
     return this.#after(cursor, limit, "state = 'completed' AND finished_at > ?", at);
   }
 
-  /** Stores a changed member and notes that the ledger does not know it yet. The clock looks at it at `wakeAt`. */
-  save(member: Member, change: NonNullable<Change>, wakeAt: number | null, now: number): Member {
-    const next: Member = {
-      ...member,
-      ...change,
-      wake_at: wakeAt,
-      updated_at: now,
-      revision: member.revision + 1,
-    };
-    const { serial_no } = member;
+  /** Stores a member as it has become, and notes that the ledger does not know it yet. */
+  save(member: Member, before: Member): void {
     if (this.#batch === undefined) {
-      writeRows(this.#sql, [{ member: next, before: member }]);
-      return next;
+      writeRows(this.#sql, [{ member, before }]);
+      return;
     }
-    const { before } = this.#batch.changed.get(serial_no) ?? { before: member };
-    this.#batch.changed.set(serial_no, { member: next, before });
-    return next;
+    const { changed } = this.#batch;
+    changed.set(member.serial_no, { member, before: changed.get(member.serial_no)?.before ?? before });
   }
 
-  /** Members the ledger does not know in their newest state. */
-  unwritten(limit: number): Member[] {
-    return this.#sql
-      .exec<Row>(
-        `SELECT ${COLUMNS} FROM (SELECT * FROM unwritten LIMIT ?) u CROSS JOIN members m
-         ON m.h = u.h AND m.serial_no = u.serial_no`,
+  /** Members the ledger does not know in their newest state, and up to which change that is all of them. */
+  unwritten(limit: number): { members: Member[]; upTo: number } {
+    const { upTo } = this.#sql
+      .exec<{ upTo: number | null }>(
+        'SELECT max(seq) AS upTo FROM (SELECT seq FROM unwritten ORDER BY seq LIMIT ?)',
         limit,
       )
-      .toArray();
+      .one();
+    if (upTo === null) return { members: [], upTo: 0 };
+    const members = selectMembers(
+      this.#sql,
+      `(SELECT DISTINCT h, serial_no FROM unwritten WHERE seq <= ?) u CROSS JOIN members m
+       ON m.h = u.h AND m.serial_no = u.serial_no`,
+      upTo,
+    );
+    return { members, upTo };
   }
 
   get hasUnwritten(): boolean {
     return this.#sql.exec('SELECT 1 FROM unwritten LIMIT 1').toArray().length > 0;
   }
 
-  /** The ledger has these now; one that has changed again meanwhile stays unwritten. */
-  markWritten(written: readonly Member[]): void {
-    this.#sql.exec(
-      `DELETE FROM unwritten WHERE (h, serial_no) IN (
-         SELECT m.h, m.serial_no FROM json_each(?) w CROSS JOIN members m
-         ON m.h = w.value->>0 AND m.serial_no = w.value->>1 AND m.revision = w.value->>2)`,
-      JSON.stringify(written.map((m) => [hash32(m.serial_no), m.serial_no, m.revision])),
-    );
+  /** The ledger has what {@link unwritten} answered; what has changed again meanwhile stays unwritten. */
+  markWritten(upTo: number): void {
+    this.#sql.exec('DELETE FROM unwritten WHERE seq <= ?', upTo);
   }
 
   #after(cursor: Cursor, limit: number, where: string, ...values: SqlStorageValue[]): Member[] {
@@ -221,7 +211,7 @@ export class Members {
   }
 
   #select(where: string, ...values: SqlStorageValue[]): Member[] {
-    return this.#sql.exec<Row>(`SELECT ${COLUMNS} FROM members m WHERE ${where}`, ...values).toArray();
+    return selectMembers(this.#sql, `members m WHERE ${where}`, ...values);
   }
 }
 

@@ -14,14 +14,14 @@ export const readTries = (earlier: string | null): EarlierTry[] =>
 
 /** The change, and what follows from it for the times of the member's steps. */
 export function withTimes(member: Member, change: NonNullable<Change>, now: number): NonNullable<Change> {
-  const next = { ...member, ...change };
-  const deferred = next.state === 'pending' && change.error != null;
-  if (member.offered_at !== null && (next.offered_at === null || deferred)) {
+  const { state = member.state, offered_at = member.offered_at } = change;
+  const deferred = state === 'pending' && change.error != null;
+  if (member.offered_at !== null && (offered_at === null || deferred)) {
     const tries = appended(readTries(member.earlier), endOf(member, change, now)).slice(-KEPT);
     return { ...change, ...NOT_BEGUN, earlier: JSON.stringify(tries) };
   }
-  const begins = next.state !== member.state && isStarted(next.state);
-  return begins ? { ...change, [`${next.state}_at`]: now } : change;
+  const begins = state !== member.state && isStarted(state);
+  return begins ? { ...change, [`${state}_at`]: now } : change;
 }
 
 const NOT_BEGUN = { downloading_at: null, installing_at: null, rebooting_at: null };
