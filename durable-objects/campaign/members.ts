@@ -88,6 +88,12 @@ export class Members {
     return ahead ?? this.#select('h = ? AND serial_no = ?', hash32(serialNo), serialNo)[0];
   }
 
+  /** These members, as far as there are such, in this order. */
+  list(serialNos: readonly string[]): Member[] {
+    const found = new Map(readRows(this.#sql, serialNos).map((member) => [member.serial_no, member]));
+    return serialNos.flatMap((serial) => found.get(serial) ?? []);
+  }
+
   /** Untouched members behind a cursor and not behind another, up to and including a stage, in their order. */
   untouched(cursor: Cursor, until: Cursor, stage: number, limit: number): Member[] {
     return this.#after(

@@ -27,11 +27,7 @@ export function snapshotOf(book: Book): Snapshot {
     metrics: metricsOf(state),
     started_at: state.started_at,
     finished_at: state.finished_at,
-    latest: state.recent
-      .slice(-LATEST)
-      .reverse()
-      .flatMap((serial) => members.get(serial) ?? [])
-      .map((member) => updateOf(book, member)),
+    latest: members.list(state.recent.slice(-LATEST).reverse()).map((member) => updateOf(book, member)),
   };
 }
 
