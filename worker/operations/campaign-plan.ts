@@ -20,6 +20,8 @@ import { ProblemError } from '../problem.ts';
 
 const SAMPLE = 5;
 const MOST_STAGES = 50;
+/** An alarm cannot be set later than some time in the 23rd century. */
+const LATEST_START = Date.UTC(2200, 0);
 
 /**
  * The stages of a campaign: those that were asked for, else as the settings have them. One device comes before them
@@ -116,6 +118,9 @@ export function mustMakeSense(policy: CampaignPolicy): void {
   const errors: { field: string; message: string }[] = [];
   if (start_at != null && end_at != null && Date.parse(end_at) <= Date.parse(start_at)) {
     errors.push({ field: 'end_at', message: 'it must end after it starts' });
+  }
+  if (start_at != null && Date.parse(start_at) > LATEST_START) {
+    errors.push({ field: 'start_at', message: 'no clock is set that far ahead: it must start before 2200' });
   }
   if (ramp != null && ramp.base_rate_per_minute > rate_per_minute) {
     const message = 'it must begin no faster than rate_per_minute, which it grows up to';

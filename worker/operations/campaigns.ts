@@ -143,11 +143,7 @@ async function perform(
     case 'resume':
       return campaign.resume();
     case 'cancel':
-      if ((await campaign.look()) === null) {
-        await campaign.unschedule();
-        return cancelDraft(c, found.row, reason);
-      }
-      return campaign.cancel(reason);
+      return cancel(c, found.row, reason);
   }
 }
 
@@ -194,16 +190,12 @@ export async function skipDevice(c: AppContext, id: string, serialNo: string): P
   });
 }
 
-async function cancelDraft(c: AppContext, row: CampaignRow, reason: string): Promise<Outcome> {
-  if (row.status !== 'draft' && row.status !== 'scheduled') {
-    return { ok: false, problem: `the campaign is ${row.status}` };
-  }
-  await writeCampaign(c.env, c.var.db, row.id, {
-    status: 'cancelled',
-    statusReason: reason,
-    finishedAt: new Date(),
-  });
-  return { ok: true };
+async function cancel(c: AppContext, { id, status }: CampaignRow, reason: string): Promise<Outcome> {
+  const campaign = objectOf(c, id);
+  const waits = status === 'draft' || status === 'scheduled';
+  if (waits && (await campaign.cancelUnbegun(id, reason))) return { ok: true };
+  if (status === 'cancelled') return { ok: false, problem: 'the campaign is cancelled' };
+  return campaign.cancel(reason);
 }
 
 const summary = z.object({ campaign: campaignSchema, metrics: campaignMetrics });
