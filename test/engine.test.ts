@@ -119,6 +119,34 @@ describe('the campaign engine', () => {
     expect(waits.every(({ serial_no }) => away.includes(serial_no))).toBe(true);
   });
 
+  it('leaves out devices that are revoked, deleted or taken out of service meanwhile, whatever they were doing', async () => {
+    const of = model('out');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const names = serials('OUT', 5);
+    await fleet(names, of);
+    const id = await start({ firmware_id: firmware.id, stages: everyone, max_concurrent: 4 });
+    const [a = '', b = '', c = '', d = ''] = await offered(id, 4);
+    const waiting = names.find((name) => ![a, b, c, d].includes(name)) ?? '';
+    await deliver(sky, [said(a, id, 'downloading')]);
+    await sky.api('POST', `/devices/${a}/revoke`);
+    await sky.api('DELETE', `/devices/${b}`);
+    await sky.api('POST', `/devices/${c}/decommission`);
+    await sky.api('DELETE', `/devices/${waiting}`);
+    await update(id, [d], of, 'v2.0.0');
+    await become(id, 'completed');
+    const ended = (await members(id)).map(({ serial_no, status, error }) => [serial_no, status, error]);
+    expect(ended.sort()).toEqual(
+      [
+        [a, 'skipped', 'revoked'],
+        [b, 'skipped', 'deleted'],
+        [c, 'skipped', 'decommissioned'],
+        [waiting, 'skipped', 'deleted'],
+        [d, 'completed', null],
+      ].sort(),
+    );
+    expect((await metrics(id)).counts).toMatchObject({ completed: 1, skipped: 4, failed: 0 });
+  });
+
   it('gives devices that failed another attempt, all or those of one error, and leaves one out', async () => {
     const of = model('retry');
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });

@@ -21,7 +21,16 @@ import { Found } from './found.ts';
 import { passGates } from './gates.ts';
 import { afterHeard } from './joining.ts';
 import { writeCampaign, writeState, writeUnwritten } from './ledger.ts';
-import { afterReport, afterTime, isFinal, isPostponed, isStarted, type Member, wakeAt } from './member.ts';
+import {
+  afterReport,
+  afterTime,
+  isFinal,
+  isPostponed,
+  isStarted,
+  leave,
+  type Member,
+  wakeAt,
+} from './member.ts';
 import { Members } from './members.ts';
 import { offerAsking, offerNext } from './offering.ts';
 import { offerCommands } from './offers.ts';
@@ -147,6 +156,15 @@ export class Campaign extends DurableObject<Env> {
     if (book === undefined) return refuse('the campaign has not started');
     const outcome = skipDevice(book, serialNo, actor, Date.now());
     return outcome.ok ? this.#changed(book) : outcome;
+  }
+
+  /** A device is out for good: it takes no part any more, whatever it was doing. */
+  async exclude(serialNo: string, error: string, detail: string): Promise<void> {
+    const book = this.#book;
+    if (book === undefined) return;
+    const now = Date.now();
+    book.decide([{ serial_no: serialNo }], (member) => leave(member, error, detail, now), now);
+    await this.#changed(book);
   }
 
   /** Opens the next stage now. */

@@ -163,6 +163,12 @@ export class FleetShard extends DurableObject<Env> {
     await this.#forgetCached(serialNos);
   }
 
+  /** A device is out for good: no campaign waits for it any more. */
+  async exclude(serialNo: string, error: string, detail: string): Promise<void> {
+    const campaigns = this.#watches.of(serialNo).map((id) => this.env.CAMPAIGN.getByName(id));
+    await Promise.all(campaigns.map((campaign) => campaign.exclude(serialNo, error, detail)));
+  }
+
   /** This device was deleted in the ledger. What it said before, and still arrives, is refused. */
   async drop(serialNo: string): Promise<void> {
     await this.#turns.take(async () => {
