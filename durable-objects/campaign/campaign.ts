@@ -38,7 +38,7 @@ import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice }
 import { Pace } from './pace.ts';
 import { isForNobody, prepareStep, unprepared } from './prepare.ts';
 import { type RehearsalInput, rehearse } from './rehearsal/rehearse.ts';
-import { type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
+import { ledgerSnapshot, type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
 import { sameReach } from './stages.ts';
 import { takeBack } from './take-back.ts';
 import { watchSilence } from './watch-silence.ts';
@@ -99,6 +99,7 @@ export class Campaign extends DurableObject<Env> {
       await this.#unschedule();
       const change = { status: 'cancelled', statusReason: reason, finishedAt: new Date() } as const;
       await writeCampaign(this.env, this.#db, id, change);
+      await this.#tellBefore(id);
       return true;
     });
   }
@@ -268,7 +269,10 @@ export class Campaign extends DurableObject<Env> {
 
   /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html`). */
   override async fetch(request: Request): Promise<Response> {
-    return this.#watchers.accept(request, this.#book === undefined ? undefined : snapshotOf(this.#book));
+    const id = new URL(request.url).pathname.split('/').at(-1) ?? '';
+    const found = this.#book === undefined ? await findCampaign(this.#db, id) : undefined;
+    const before = found && ledgerSnapshot(found);
+    return this.#watchers.accept(request, this.#book === undefined ? before : snapshotOf(this.#book));
   }
 
   override webSocketMessage(): void {
@@ -304,7 +308,14 @@ export class Campaign extends DurableObject<Env> {
     await this.ctx.storage.setAlarm(at.getTime());
     const statusReason = `starts at ${at.toISOString()}`;
     await writeCampaign(this.env, this.#db, definition.id, { status: 'scheduled', statusReason });
+    await this.#tellBefore(definition.id);
     return { ok: true };
+  }
+
+  /** Tells watchers how it stands before it has begun. */
+  async #tellBefore(id: string): Promise<void> {
+    const found = await findCampaign(this.#db, id);
+    if (found !== undefined) this.#watchers.tell(() => ledgerSnapshot(found));
   }
 
   async #unschedule(): Promise<void> {

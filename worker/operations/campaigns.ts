@@ -4,9 +4,8 @@ import { z } from 'zod';
 import type { Outcome } from '../../durable-objects/campaign/campaign.ts';
 import { definitionOf } from '../../durable-objects/campaign/definition.ts';
 import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
-import { metricsOf } from '../../durable-objects/campaign/metrics.ts';
+import { plannedMetrics } from '../../durable-objects/campaign/metrics.ts';
 import type { Snapshot } from '../../durable-objects/campaign/snapshot.ts';
-import { emptyCounts } from '../../durable-objects/campaign/stages.ts';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import {
   type Campaign,
@@ -214,7 +213,7 @@ export async function campaignNow(
       return (
         found && {
           campaign: campaignOf(found.row, found.firmware.version),
-          metrics: found.row.metrics ?? plannedMetrics(found),
+          metrics: found.row.metrics ?? plannedMetrics(definitionOf(found.row, found.firmware)),
         }
       );
     },
@@ -235,18 +234,4 @@ export async function campaignNow(
     metrics: now.metrics,
     latest: now.latest,
   };
-}
-
-/** Metrics of a campaign that has not started: all zero. */
-function plannedMetrics(found: CampaignAndFirmware): CampaignMetrics {
-  const metrics = metricsOf({
-    definition: definitionOf(found.row, found.firmware),
-    status: 'paused',
-    stage: 0,
-    counts: found.row.policy.stages.map(emptyCounts),
-    errors: {},
-    started_at: 0,
-  });
-  const stages = metrics.stages.map((stage) => ({ ...stage, state: 'waiting' as const }));
-  return { ...metrics, stages, stage: { ...metrics.stage, state: 'waiting' }, started_at: null };
 }
