@@ -6,7 +6,7 @@ import { eventually, type Skylark, startSkylark } from './skylark.ts';
 type Metrics = {
   counts: Record<string, number>;
   stage: { index: number; name: string; state: string };
-  stages: { counts: Record<string, number> }[];
+  stages: { target: number; counts: Record<string, number> }[];
 };
 type Update = { serial_no: string; status: string; error: string | null; detail: string | null };
 
@@ -367,14 +367,19 @@ describe('the campaign engine', () => {
     expect((await metrics(half)).counts).toMatchObject({ skipped: 0 });
     expect((await members(half)).length).toBe(10);
     await sky.api('POST', `/campaigns/${half}/cancel`);
-    const id = await start({
-      firmware_id: firmware.id,
-      stages: [
-        { name: 'lab', group: 'lab' },
-        { name: 'few', count: 2 },
-        { name: 'all', percentage: 100 },
-      ],
-    });
+    const stages = [
+      { name: 'lab', group: 'lab' },
+      { name: 'few', count: 2 },
+      { name: 'all', percentage: 100 },
+    ];
+    const sample = { firmware_id: firmware.id, stages, target: { percentage: 50 } };
+    const { body: preview } = await sky.api('POST', '/campaigns/preview', sample);
+    const sampled = await start(sample);
+    expect((await metrics(sampled)).stages.map(({ target }) => target)).toEqual(
+      (preview.stages as { devices: number }[]).map(({ devices }) => devices),
+    );
+    await sky.api('POST', `/campaigns/${sampled}/cancel`);
+    const id = await start({ firmware_id: firmware.id, stages });
     expect((await offered(id, 4)).sort()).toEqual(serials('LAB', 4));
     const sizes = (await metrics(id)).stages.map(({ counts }) =>
       Object.values(counts).reduce((sum, n) => sum + n, 0),
