@@ -71,6 +71,26 @@ describe('the beginning of a campaign', () => {
     expect((await campaign(id)).status).toBe('cancelled');
   });
 
+  it('is refused after its end, and so is another attempt for what failed, which stays failed', async () => {
+    const past = await draft('BEGIN-ENDED', 1, { end_at: '2020-01-01T00:00:00Z' });
+    expect((await post(past.id, 'start')).body.detail).toMatch(/ended at 2020/);
+    const { id, serials } = await draft('BEGIN-RETRY', 1, { failure_threshold: 100 });
+    await sky.api('PUT', `/campaigns/${id}`, {
+      stages: [{ name: 'all', percentage: 100, success_threshold: 0 }],
+    });
+    await post(id, 'start');
+    await offered(id, 1);
+    const report = { campaign_id: id, status: 'failed', timestamp: Math.floor(Date.now() / 1000) };
+    await deliver(sky, [{ serial_no: serials[0] ?? '', channel: 'status', payload: report }]);
+    await eventually('its completion', async () => (await campaign(id)).status === 'completed');
+    await sky.api('PUT', `/campaigns/${id}`, { end_at: '2020-01-01T00:00:00Z' });
+    expect((await post(id, 'retry')).status).toBe(409);
+    const { body } = await sky.api('GET', `/campaigns/${id}/metrics`);
+    expect(body.counts).toMatchObject({ failed: 1, skipped: 0 });
+    await sky.api('PUT', `/campaigns/${id}`, { end_at: null });
+    expect((await post(id, 'retry')).body.status).toBe('active');
+  });
+
   it('is refused at a time no clock can be set to', async () => {
     const { id } = await draft('BEGIN-LATE', 1);
     const changed = await sky.api('PUT', `/campaigns/${id}`, { start_at: '9999-12-31T23:59:59Z' });

@@ -143,6 +143,8 @@ export class Campaign extends DurableObject<Env> {
     if (book === undefined || !['active', 'paused', 'completed'].includes(book.state.status)) {
       return refuse(this.#cannot('retry', 'active, paused or completed'));
     }
+    const over = endedBy(book.definition.policy, Date.now());
+    if (over !== undefined) return refuse(`${over}: give it a later end_at first`);
     const serials = retryFailed(book, error, Date.now());
     if (serials.length === 0) return refuse('no device has failed like that');
     await watch(this.env, contenderOf(book.state), serials);
@@ -326,6 +328,8 @@ export class Campaign extends DurableObject<Env> {
 
   /** Finds the members and opens the first stage; a large campaign does most of that in its ticks. */
   async #begin(definition: Definition): Promise<Outcome> {
+    const over = endedBy(definition.policy, Date.now());
+    if (over !== undefined) return refuse(over);
     const steps = await listSteps(this.#db, definition.firmware);
     const whole = { ...definition, steps: steps.map(artifactOf) };
     const book = new Book(this.ctx.storage, this.#members, unprepared(whole, Date.now()));
@@ -420,9 +424,9 @@ export class Campaign extends DurableObject<Env> {
 
   /** The policy's `end_at` has passed: nobody else starts. */
   #endInTime(book: Book, now: number): void {
-    const { end_at } = book.definition.policy;
-    if (end_at == null || now < new Date(end_at).getTime()) return;
-    if (book.state.sweep === null) book.sweep(ENDED, `the campaign ended at ${end_at}`, now);
+    const over = endedBy(book.definition.policy, now);
+    if (over === undefined) return;
+    if (book.state.sweep === null) book.sweep(ENDED, over, now);
     book.state.stage = book.definition.policy.stages.length - 1;
   }
 
@@ -505,4 +509,9 @@ export class Campaign extends DurableObject<Env> {
     const status = this.#book?.state.status ?? 'not started';
     return `only a campaign that is ${needed} can be told to ${verb}; this one is ${status}`;
   }
+}
+
+/** That the policy's `end_at` has passed, in words. */
+function endedBy({ end_at }: Definition['policy'], now: number): string | undefined {
+  return end_at == null || now < Date.parse(end_at) ? undefined : `the campaign ended at ${end_at}`;
 }
