@@ -4,17 +4,24 @@ import { appName, checksum, model, serialNo, versionText } from './identifiers.t
 
 const timestamp = z.int().min(0).max(4_102_444_800);
 
+/** A device's own words: what no database keeps as text, NUL and halves of surrogate pairs, is replaced. */
+const words = (most: number) =>
+  z
+    .string()
+    .max(most)
+    .overwrite((text) => text.toWellFormed().replaceAll('\0', '\u{fffd}'));
+
 /** `devices/{serial_no}/heartbeat` */
 export const heartbeat = z.object({
   serial_no: serialNo,
   model,
   current_firmware: versionText,
   timestamp,
-  state: z.string().max(32).optional(),
+  state: words(32).optional(),
   battery: z.number().min(0).max(100).optional(),
   temperature: z.number().min(-273.15).max(1000).optional(),
-  apps: z.record(z.string().max(64), versionText).optional(),
-  group: z.string().max(64).optional(),
+  apps: z.record(words(64), versionText).optional(),
+  group: words(64).optional(),
 });
 export type Heartbeat = z.infer<typeof heartbeat>;
 
@@ -36,8 +43,8 @@ export const updateReport = z.object({
   campaign_id: z.uuid(),
   status: updateReportStatus,
   progress: z.number().min(0).max(100).optional(),
-  error: z.string().max(64).optional(),
-  detail: z.string().max(2000).optional(),
+  error: words(64).optional(),
+  detail: words(2000).optional(),
   current_firmware: versionText.optional(),
   failed_firmware: versionText.optional(),
   /** With `deferred`: when to offer it again. */
@@ -55,9 +62,9 @@ export const statusMessage = z.union([updateReport, offlineReport]);
 
 /** `devices/{serial_no}/notify`: a setting changed on the device. */
 export const notification = z.object({
-  setting_changed: z.string().min(1).max(128),
-  old_value: z.string().max(4096).nullish(),
-  new_value: z.string().max(4096),
+  setting_changed: words(128).min(1),
+  old_value: words(4096).nullish(),
+  new_value: words(4096),
   timestamp,
 });
 export type Notification = z.infer<typeof notification>;

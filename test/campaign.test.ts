@@ -159,6 +159,28 @@ describe('a campaign on real devices', () => {
     expect((await sky.api('POST', `/campaigns/${later}/start`)).status).toBe(409);
   });
 
+  it('tells watchers of a draft how it stands, too, and what becomes of it', async () => {
+    const next = await publishFirmware(sky, 'v1.4.0');
+    const id = await create(next.id, { start_at: new Date(Date.now() + 3_600_000).toISOString() });
+    const { WebSocket } = await import('undici');
+    const socket = new WebSocket(`${sky.facts.url.replace('http', 'ws')}/api/v1/stream/campaigns/${id}`, {
+      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+    });
+    const events: { type: string; status: string; metrics: object }[] = [];
+    const told = (status: string) =>
+      eventually(`to be told it is ${status}`, async () => events.at(-1)?.status === status);
+    socket.addEventListener('message', ({ data }) => {
+      events.push(JSON.parse(String(data)));
+    });
+    await told('draft');
+    expect(events[0]).toMatchObject({ type: 'snapshot', id, metrics: { target: 0, started_at: null } });
+    await sky.api('POST', `/campaigns/${id}/start`);
+    await told('scheduled');
+    await sky.api('POST', `/campaigns/${id}/cancel`);
+    await told('cancelled');
+    socket.close();
+  });
+
   it('tells watchers how it stands, then every change', async () => {
     const next = await publishFirmware(sky, 'v1.3.0');
     const id = await create(next.id, { stages: [{ name: 'all', percentage: 100 }] });

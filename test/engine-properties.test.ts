@@ -264,6 +264,29 @@ describe('a campaign, whatever is reported, repeated, delayed, and whenever its 
     );
   });
 
+  it('offers no more than it may to devices that ask for themselves, all at the same time', async () => {
+    const asked = async (more: object) => {
+      const serials = [...'01234567'].map(await newDevices());
+      const id = await begin(serials, strict, more);
+      const answers = await Promise.all(serials.map((serial_no) => act(id, { do: 'check', serial_no })));
+      expect((await act(id, { do: 'pause' })).ok).toBe(true);
+      return answers.filter(({ ok }) => ok).length;
+    };
+    expect(await asked({ max_concurrent: 2 })).toBe(2);
+    expect(await asked({ rate_per_minute: 1 })).toBe(1);
+  });
+
+  it('gives a device that asks again after a failure its next attempt when it is due, not at once', async () => {
+    const serialOf = await newDevices();
+    const serial_no = serialOf('0');
+    const id = await begin([serial_no], strict);
+    expect((await act(id, { do: 'check', serial_no })).ok).toBe(true);
+    await act(id, { do: 'report', reports: [{ serial_no, status: 'failed' }] });
+    expect((await act(id, { do: 'check', serial_no })).ok).toBe(false);
+    await act(id, { do: 'wait', ms: 61_000 });
+    expect((await act(id, { do: 'check', serial_no })).ok).toBe(true);
+  });
+
   it('never has an update on a device on which another campaign has one', { timeout: 300_000 }, async () => {
     const either = fc.tuple(fc.nat({ max: 1 }), happening);
     const priorities = fc.tuple(fc.constantFrom(50, 100), fc.constantFrom(50, 100));

@@ -6,7 +6,7 @@ import { eventually, type Skylark, startSkylark } from './skylark.ts';
 type Metrics = {
   counts: Record<string, number>;
   stage: { index: number; name: string; state: string };
-  stages: { counts: Record<string, number> }[];
+  stages: { target: number; counts: Record<string, number> }[];
 };
 type Update = { serial_no: string; status: string; error: string | null; detail: string | null };
 
@@ -117,6 +117,34 @@ describe('the campaign engine', () => {
       (await members(id, 'offered')).some(({ serial_no }) => serial_no === away[0]),
     );
     expect(waits.every(({ serial_no }) => away.includes(serial_no))).toBe(true);
+  });
+
+  it('leaves out devices that are revoked, deleted or taken out of service meanwhile, whatever they were doing', async () => {
+    const of = model('out');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const names = serials('OUT', 5);
+    await fleet(names, of);
+    const id = await start({ firmware_id: firmware.id, stages: everyone, max_concurrent: 4 });
+    const [a = '', b = '', c = '', d = ''] = await offered(id, 4);
+    const waiting = names.find((name) => ![a, b, c, d].includes(name)) ?? '';
+    await deliver(sky, [said(a, id, 'downloading')]);
+    await sky.api('POST', `/devices/${a}/revoke`);
+    await sky.api('DELETE', `/devices/${b}`);
+    await sky.api('POST', `/devices/${c}/decommission`);
+    await sky.api('DELETE', `/devices/${waiting}`);
+    await update(id, [d], of, 'v2.0.0');
+    await become(id, 'completed');
+    const ended = (await members(id)).map(({ serial_no, status, error }) => [serial_no, status, error]);
+    expect(ended.sort()).toEqual(
+      [
+        [a, 'skipped', 'revoked'],
+        [b, 'skipped', 'deleted'],
+        [c, 'skipped', 'decommissioned'],
+        [waiting, 'skipped', 'deleted'],
+        [d, 'completed', null],
+      ].sort(),
+    );
+    expect((await metrics(id)).counts).toMatchObject({ completed: 1, skipped: 4, failed: 0 });
   });
 
   it('gives devices that failed another attempt, all or those of one error, and leaves one out', async () => {
@@ -339,14 +367,19 @@ describe('the campaign engine', () => {
     expect((await metrics(half)).counts).toMatchObject({ skipped: 0 });
     expect((await members(half)).length).toBe(10);
     await sky.api('POST', `/campaigns/${half}/cancel`);
-    const id = await start({
-      firmware_id: firmware.id,
-      stages: [
-        { name: 'lab', group: 'lab' },
-        { name: 'few', count: 2 },
-        { name: 'all', percentage: 100 },
-      ],
-    });
+    const stages = [
+      { name: 'lab', group: 'lab' },
+      { name: 'few', count: 2 },
+      { name: 'all', percentage: 100 },
+    ];
+    const sample = { firmware_id: firmware.id, stages, target: { percentage: 50 } };
+    const { body: preview } = await sky.api('POST', '/campaigns/preview', sample);
+    const sampled = await start(sample);
+    expect((await metrics(sampled)).stages.map(({ target }) => target)).toEqual(
+      (preview.stages as { devices: number }[]).map(({ devices }) => devices),
+    );
+    await sky.api('POST', `/campaigns/${sampled}/cancel`);
+    const id = await start({ firmware_id: firmware.id, stages });
     expect((await offered(id, 4)).sort()).toEqual(serials('LAB', 4));
     const sizes = (await metrics(id)).stages.map(({ counts }) =>
       Object.values(counts).reduce((sum, n) => sum + n, 0),

@@ -39,7 +39,9 @@ export class Book {
     const definition = storage.kv.get<Definition>('definition');
     const state = storage.kv.get<Omit<CampaignState, 'definition'>>('state');
     if (definition === undefined || state === undefined) return undefined;
-    const book = new Book(storage, members, { ...state, closed: state.closed ?? null, definition });
+    // One that was kept by an earlier release lacks what came later.
+    const since = { closed: null, accepted_members: 0 };
+    const book = new Book(storage, members, { ...since, ...state, definition });
     book.#begun = true;
     return book;
   }

@@ -12,6 +12,7 @@ import { type Database, openDatabase } from '../../store/connection.ts';
 import { findFirmware, listSteps, withdrawnReason } from '../../store/firmware.ts';
 import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
+import { Turns } from '../turns.ts';
 import { Book } from './book.ts';
 import { artifactOf, type Definition, definitionOf } from './definition.ts';
 import { joinLate } from './dynamic.ts';
@@ -20,20 +21,28 @@ import { Found } from './found.ts';
 import { passGates } from './gates.ts';
 import { afterHeard } from './joining.ts';
 import { writeCampaign, writeState, writeUnwritten } from './ledger.ts';
-import { afterReport, afterTime, isFinal, isPostponed, isStarted, type Member, wakeAt } from './member.ts';
+import {
+  afterReport,
+  afterTime,
+  isFinal,
+  isPostponed,
+  isStarted,
+  leave,
+  type Member,
+  wakeAt,
+} from './member.ts';
 import { Members } from './members.ts';
-import { offerNext, offerTo } from './offering.ts';
+import { offerAsking, offerNext } from './offering.ts';
 import { offerCommands } from './offers.ts';
 import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice } from './operator.ts';
 import { Pace } from './pace.ts';
 import { isForNobody, prepareStep, unprepared } from './prepare.ts';
 import { type RehearsalInput, rehearse } from './rehearsal/rehearse.ts';
-import { type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
+import { ledgerSnapshot, type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
 import { sameReach } from './stages.ts';
 import { takeBack } from './take-back.ts';
 import { watchSilence } from './watch-silence.ts';
 import { Watchers } from './watchers.ts';
-import { waitForWindow } from './windows.ts';
 
 const TICK_MS = 1000;
 const SILENCE_MS = 5000;
@@ -57,6 +66,10 @@ export class Campaign extends DurableObject<Env> {
   /** Only a campaign that has begun keeps anything: reports for others must leave no trace here. */
   #book: Book | undefined;
   #ticking: Promise<void> = Promise.resolve();
+  /** Whatever begins a campaign, or ends it before it has begun. */
+  readonly #starts = new Turns();
+  /** Whatever offers members the update, or takes offers back: each sees the room the one before has left. */
+  readonly #offers = new Turns();
   #silenceAt = 0;
   #joinAt = 0;
 
@@ -71,20 +84,24 @@ export class Campaign extends DurableObject<Env> {
 
   /** Begins now, or at the policy's `start_at`. A campaign that began already stays as it is. */
   async start(definition: Definition): Promise<Outcome> {
-    if (this.#book !== undefined) return refuse(`the campaign is ${this.#book.state.status}`);
-    const at = new Date(definition.policy.start_at ?? 0);
-    if (at.getTime() <= Date.now()) return this.#begin(definition);
-    this.ctx.storage.kv.put('scheduled', definition.id);
-    await this.ctx.storage.setAlarm(at.getTime());
-    const statusReason = `starts at ${at.toISOString()}`;
-    await writeCampaign(this.env, this.#db, definition.id, { status: 'scheduled', statusReason });
-    return { ok: true };
+    return this.#starts.take(() => this.#start(definition));
   }
 
   /** Forgets that it was to begin at some time. */
   async unschedule(): Promise<void> {
-    this.ctx.storage.kv.delete('scheduled');
-    await this.ctx.storage.deleteAlarm();
+    await this.#starts.take(() => this.#unschedule());
+  }
+
+  /** Ends it before it has begun; false where it has begun. */
+  async cancelUnbegun(id: string, reason: string): Promise<boolean> {
+    return this.#starts.take(async () => {
+      if (this.#book !== undefined) return false;
+      await this.#unschedule();
+      const change = { status: 'cancelled', statusReason: reason, finishedAt: new Date() } as const;
+      await writeCampaign(this.env, this.#db, id, change);
+      await this.#tellBefore(id);
+      return true;
+    });
   }
 
   /** No new device starts from here on; those under way go on. */
@@ -126,6 +143,8 @@ export class Campaign extends DurableObject<Env> {
     if (book === undefined || !['active', 'paused', 'completed'].includes(book.state.status)) {
       return refuse(this.#cannot('retry', 'active, paused or completed'));
     }
+    const over = endedBy(book.definition.policy, Date.now());
+    if (over !== undefined) return refuse(`${over}: give it a later end_at first`);
     const serials = retryFailed(book, error, Date.now());
     if (serials.length === 0) return refuse('no device has failed like that');
     await watch(this.env, contenderOf(book.state), serials);
@@ -140,6 +159,15 @@ export class Campaign extends DurableObject<Env> {
     if (book === undefined) return refuse('the campaign has not started');
     const outcome = skipDevice(book, serialNo, actor, Date.now());
     return outcome.ok ? this.#changed(book) : outcome;
+  }
+
+  /** A device is out for good: it takes no part any more, whatever it was doing. */
+  async exclude(serialNo: string, error: string, detail: string): Promise<void> {
+    const book = this.#book;
+    if (book === undefined) return;
+    const now = Date.now();
+    book.decide([{ serial_no: serialNo }], (member) => leave(member, error, detail, now), now);
+    await this.#changed(book);
   }
 
   /** Opens the next stage now. */
@@ -206,13 +234,9 @@ export class Campaign extends DurableObject<Env> {
     if (state.status !== 'active' && !isStarted(member.state)) return null;
     let current: Member | undefined = member;
     if (member.state === 'pending') {
-      const { policy } = definition;
-      const now = Date.now();
-      const room = policy.max_concurrent - book.inFlight;
-      if (member.stage > state.stage || room <= 0) return null;
-      if (waitForWindow(policy.windows, member.zone, now) > 0) return null;
-      [current] = await offerTo(this.env, book, [member], now, { asking: true });
+      current = await this.#offers.take(() => offerAsking(this.env, book, this.#pace, serialNo, Date.now()));
       await this.#changed(book);
+      if (book.state.status !== 'active') return null;
     }
     const [made] = current === undefined ? [] : await offerCommands(this.env, definition, [current]);
     return made?.command ?? null;
@@ -247,7 +271,10 @@ export class Campaign extends DurableObject<Env> {
 
   /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html`). */
   override async fetch(request: Request): Promise<Response> {
-    return this.#watchers.accept(request, this.#book === undefined ? undefined : snapshotOf(this.#book));
+    const id = new URL(request.url).pathname.split('/').at(-1) ?? '';
+    const found = this.#book === undefined ? await findCampaign(this.#db, id) : undefined;
+    const before = found && ledgerSnapshot(found);
+    return this.#watchers.accept(request, this.#book === undefined ? before : snapshotOf(this.#book));
   }
 
   override webSocketMessage(): void {
@@ -260,7 +287,7 @@ export class Campaign extends DurableObject<Env> {
 
   override async alarm(): Promise<void> {
     const scheduled = this.ctx.storage.kv.get<string>('scheduled');
-    if (scheduled !== undefined) await this.#beginScheduled(scheduled);
+    if (scheduled !== undefined) await this.#starts.take(() => this.#beginScheduled(scheduled));
     const tick = this.#ticking.then(() => this.#tick());
     // One that fails is reported by its alarm, and the next one does its work.
     this.#ticking = tick.catch(() => undefined);
@@ -271,8 +298,38 @@ export class Campaign extends DurableObject<Env> {
     }
   }
 
+  async #start(definition: Definition): Promise<Outcome> {
+    if (this.#book !== undefined) return refuse(`the campaign is ${this.#book.state.status}`);
+    const status = (await findCampaign(this.#db, definition.id))?.row.status;
+    // Whoever asked may have read it before somebody else ended it.
+    if (status === 'cancelled') return refuse('the campaign is cancelled');
+    await this.#unschedule();
+    const at = new Date(definition.policy.start_at ?? 0);
+    if (at.getTime() <= Date.now()) return this.#begin(definition);
+    this.ctx.storage.kv.put('scheduled', definition.id);
+    await this.ctx.storage.setAlarm(at.getTime());
+    const statusReason = `starts at ${at.toISOString()}`;
+    await writeCampaign(this.env, this.#db, definition.id, { status: 'scheduled', statusReason });
+    await this.#tellBefore(definition.id);
+    return { ok: true };
+  }
+
+  /** Tells watchers how it stands before it has begun. */
+  async #tellBefore(id: string): Promise<void> {
+    const found = await findCampaign(this.#db, id);
+    if (found !== undefined) this.#watchers.tell(() => ledgerSnapshot(found));
+  }
+
+  async #unschedule(): Promise<void> {
+    if (this.#book !== undefined) return;
+    this.ctx.storage.kv.delete('scheduled');
+    await this.ctx.storage.deleteAlarm();
+  }
+
   /** Finds the members and opens the first stage; a large campaign does most of that in its ticks. */
   async #begin(definition: Definition): Promise<Outcome> {
+    const over = endedBy(definition.policy, Date.now());
+    if (over !== undefined) return refuse(over);
     const steps = await listSteps(this.#db, definition.firmware);
     const whole = { ...definition, steps: steps.map(artifactOf) };
     const book = new Book(this.ctx.storage, this.#members, unprepared(whole, Date.now()));
@@ -298,14 +355,20 @@ export class Campaign extends DurableObject<Env> {
   }
 
   async #beginScheduled(id: string): Promise<void> {
-    const found = await findCampaign(this.#db, id);
-    const outcome =
-      found === undefined
-        ? refuse('the campaign is gone')
-        : await this.#begin(definitionOf(found.row, found.firmware));
-    if (!outcome.ok) {
-      const change = { status: 'cancelled', statusReason: outcome.problem, finishedAt: new Date() } as const;
-      await writeCampaign(this.env, this.#db, id, change);
+    if (this.#book === undefined && this.ctx.storage.kv.get('scheduled') === id) {
+      const found = await findCampaign(this.#db, id);
+      const outcome =
+        found === undefined
+          ? refuse('the campaign is gone')
+          : await this.#begin(definitionOf(found.row, found.firmware));
+      if (!outcome.ok) {
+        const change = {
+          status: 'cancelled',
+          statusReason: outcome.problem,
+          finishedAt: new Date(),
+        } as const;
+        await writeCampaign(this.env, this.#db, id, change);
+      }
     }
     this.ctx.storage.kv.delete('scheduled');
   }
@@ -328,7 +391,9 @@ export class Campaign extends DurableObject<Env> {
       passGates(book, now);
     }
     book.keep();
-    if (this.#runs(book)) await offerNext(this.env, book, this.#pace, due, now);
+    await this.#offers.take(async () => {
+      if (this.#runs(book)) await offerNext(this.env, book, this.#pace, due, now);
+    });
     await this.#takeBack(book);
     await this.#write(book);
     this.#watchers.tell(() => snapshotOf(book));
@@ -359,9 +424,9 @@ export class Campaign extends DurableObject<Env> {
 
   /** The policy's `end_at` has passed: nobody else starts. */
   #endInTime(book: Book, now: number): void {
-    const { end_at } = book.definition.policy;
-    if (end_at == null || now < new Date(end_at).getTime()) return;
-    if (book.state.sweep === null) book.sweep(ENDED, `the campaign ended at ${end_at}`, now);
+    const over = endedBy(book.definition.policy, now);
+    if (over === undefined) return;
+    if (book.state.sweep === null) book.sweep(ENDED, over, now);
     book.state.stage = book.definition.policy.stages.length - 1;
   }
 
@@ -396,7 +461,7 @@ export class Campaign extends DurableObject<Env> {
   /** After this no command that was not sent yet leaves any more. */
   async #holdBack(book: Book): Promise<void> {
     await this.#ticking;
-    await this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id);
+    await this.#offers.take(() => this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id));
     await this.#writeCampaign(book);
     await this.#tickSoon(0);
   }
@@ -444,4 +509,9 @@ export class Campaign extends DurableObject<Env> {
     const status = this.#book?.state.status ?? 'not started';
     return `only a campaign that is ${needed} can be told to ${verb}; this one is ${status}`;
   }
+}
+
+/** That the policy's `end_at` has passed, in words. */
+function endedBy({ end_at }: Definition['policy'], now: number): string | undefined {
+  return end_at == null || now < Date.parse(end_at) ? undefined : `the campaign ended at ${end_at}`;
 }

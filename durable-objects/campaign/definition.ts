@@ -107,6 +107,8 @@ export interface CampaignState {
   released: boolean;
   /** Weighted failures in the open stage an operator has accepted. */
   accepted_failures: number;
+  /** How many members these are. */
+  accepted_members: number;
   /** Completed members of the open stage that are silent beyond what is usual. */
   silent: number;
   /** An operator has accepted the silence in the open stage. */

@@ -21,6 +21,7 @@ const gate = (some: Partial<Counts>, more: Partial<GateInput> = {}) => {
     counts,
     failures: { ...noFailures(), failed: counts.failed, rollback: counts.rollback },
     accepted_failures: 0,
+    accepted_members: 0,
     silent: 0,
     open_ms: 60_000,
     ...more,
@@ -56,8 +57,12 @@ describe('the gate of a stage', () => {
   });
 
   it('accepts the failures an operator accepted, and stops at new ones', () => {
-    expect(gate({ completed: 8, failed: 2 }, { accepted_failures: 2 }).kind).toBe('pass');
-    expect(gate({ completed: 6, failed: 4 }, { accepted_failures: 2 }).kind).toBe('stop');
+    expect(gate({ completed: 8, failed: 2 }, { accepted_failures: 2, accepted_members: 2 }).kind).toBe(
+      'pass',
+    );
+    expect(gate({ completed: 6, failed: 4 }, { accepted_failures: 2, accepted_members: 2 }).kind).toBe(
+      'stop',
+    );
   });
 
   it('always comes to an end once every member has', () => {
@@ -86,6 +91,27 @@ describe('the gate of a stage', () => {
     expect(gate(some, { ...weighing, failures: { ...noFailures(), rollback: 1, failed: 1 } }).kind).toBe(
       'stop',
     );
+  });
+
+  it('takes failures that weigh nothing for accepted where an operator accepted them', () => {
+    const failure_weights = { failed: 0, rollback: 0, timeout: 0, rejected: 0 };
+    const weightless = { policy: { ...policy, failure_weights } };
+    expect(gate({ completed: 8, failed: 2 }, weightless).kind).toBe('stop');
+    expect(gate({ completed: 8, failed: 2 }, { ...weightless, accepted_members: 2 }).kind).toBe('pass');
+  });
+
+  it('passes at exactly its success threshold and goes on at exactly its failure threshold, for every share', () => {
+    for (let n = 1; n <= 100; n += 1) {
+      const some = { completed: n, failed: 100 - n };
+      const exact = {
+        stage: { ...stage, success_threshold: n },
+        policy: { ...policy, failure_threshold: 100 - n },
+      };
+      expect([n, gate(some, exact).kind]).toEqual([n, 'pass']);
+    }
+    const tenth = { failed: 0.1, rollback: 1, timeout: 1, rejected: 1 };
+    const weighed = { ...policy, failure_weights: tenth, failure_threshold: 1 };
+    expect(gate({ completed: 27, failed: 3 }, { policy: weighed }).kind).toBe('pass');
   });
 
   it('counts devices that fell silent after the update', () => {

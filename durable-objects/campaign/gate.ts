@@ -10,8 +10,10 @@ export interface GateInput {
   policy: Pick<CampaignPolicy, 'failure_threshold' | 'min_sample' | 'failure_weights'>;
   counts: Counts;
   failures: Failures;
-  /** Failures an operator has accepted by resuming the campaign; they count as if they were none. */
+  /** Failures, weighted, an operator has accepted by resuming the campaign; they count as if they were none. */
   accepted_failures: number;
+  /** How many members these are, whatever they weigh; they count as if they had succeeded. */
+  accepted_members: number;
   /** Completed members that fell silent, beyond what is usual for devices that were not updated. */
   silent: number;
   /** How long the stage has been open, in milliseconds. */
@@ -24,12 +26,12 @@ export interface GateInput {
  * members of the stage, so that it stops when it is certain to exceed its threshold.
  */
 export function judge(input: GateInput): Verdict {
-  const { stage, policy, counts, accepted_failures, open_ms } = input;
+  const { stage, policy, counts, accepted_members, open_ms } = input;
   const members = total(counts) - counts.skipped;
   if (members === 0) return { kind: 'pass' };
   const tooMany = exceeded(input, members);
   if (tooMany !== undefined) return { kind: 'stop', reason: `stage "${stage.name}" stopped: ${tooMany}` };
-  const succeeded = percent(counts.completed + accepted_failures, members);
+  const succeeded = percent(counts.completed + accepted_members, members);
   const enough = succeeded >= stage.success_threshold;
   if (!enough && unfinished(counts) === 0) {
     return {

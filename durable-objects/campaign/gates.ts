@@ -42,6 +42,7 @@ function gateInput({ state, definition: { policy } }: Book, now: number): GateIn
     counts: state.counts[state.stage] ?? emptyCounts(),
     failures: state.failures[state.stage] ?? noFailures(),
     accepted_failures: state.accepted_failures,
+    accepted_members: state.accepted_members,
     silent: state.silence_accepted ? 0 : state.silent,
     open_ms: now - state.stage_opened_at,
   };
@@ -53,6 +54,7 @@ function openStage({ state, definition }: Book, stage: number, now: number): voi
     stage_opened_at: now,
     released: false,
     accepted_failures: 0,
+    accepted_members: 0,
     silent: 0,
     silence_accepted: false,
     reason: null,

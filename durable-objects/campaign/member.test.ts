@@ -36,6 +36,14 @@ describe("a device's update", () => {
     expect(afterHeartbeat(claimed, false, T0 + 2)).toBeUndefined();
   });
 
+  it('is tried again later after each failure, but never later than in an hour', () => {
+    const many = { ...policy, max_attempts: 20 };
+    for (let attempt = 1; attempt < 20; attempt += 1) {
+      const failed = afterReport({ ...offered, attempt }, report('failed'), many, T0);
+      expect(failed?.next_at).toBe(T0 + Math.min(3_600_000, 60_000 * 2 ** (attempt - 1)));
+    }
+  });
+
   it('ignores reports that are late or repeated', () => {
     const installing = say(offered, 'downloading', 'installing');
     expect(afterReport(installing, report('downloading'), policy, T0)).toBeUndefined();

@@ -50,8 +50,9 @@ export type Change =
 export const OFFER_PATIENCE_MS = 30_000;
 /** A device that speaks of other things this long after its offer has not got it: brokers can lose a message. */
 const OFFER_LOST_MS = 5_000;
-/** Before a failed or declined attempt is tried again. */
+/** Before a failed or declined attempt is tried again: the first, and at most. */
 const RETRY_MS = 60_000;
+const LONGEST_RETRY_MS = 3_600_000;
 
 /** The order in which an attempt passes through its states; a report of a lower rank is late. */
 const RANK: Record<UpdateState, number> = {
@@ -227,6 +228,10 @@ export function skip(member: Member, error: string, detail: string, now: number)
   return { ...ended(now), state: 'skipped', error, detail };
 }
 
+/** Its device is out for good, whatever it was doing; `undefined` where its update is over. */
+export const leave = (member: Member, error: string, detail: string, now: number): Change =>
+  isFinal(member.state) ? undefined : { ...ended(now), state: 'skipped', error, detail };
+
 /** When the clock must look at a member again; null where only the device can move it. */
 export function wakeAt(member: Member, policy: CampaignPolicy): number | null {
   if (isFinal(member.state)) return null;
@@ -259,7 +264,7 @@ function afterFailure(
   now: number,
 ): Change {
   if (member.attempt >= policy.max_attempts) return { ...ended(now), state: 'failed', ...said };
-  const wait = RETRY_MS * 2 ** (member.attempt - 1);
+  const wait = Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** (member.attempt - 1));
   return { ...said, state: 'pending', failure: null, offered_at: null, next_at: now + wait };
 }
 

@@ -38,6 +38,14 @@ export function metricsOf(state: Measured): CampaignMetrics {
   };
 }
 
+/** Metrics of a campaign that has not begun: all zero. */
+export function plannedMetrics(definition: CampaignState['definition']): CampaignMetrics {
+  const counts = definition.policy.stages.map(emptyCounts);
+  const metrics = metricsOf({ definition, status: 'paused', stage: 0, counts, errors: {}, started_at: 0 });
+  const stages = metrics.stages.map((stage) => ({ ...stage, state: 'waiting' as const }));
+  return { ...metrics, stages, stage: { ...metrics.stage, state: 'waiting' }, started_at: null };
+}
+
 function stageState(state: Measured, index: number): CampaignMetrics['stage']['state'] {
   if (index < state.stage || (state.status === 'completed' && index === state.stage)) return 'passed';
   if (index > state.stage) return 'waiting';

@@ -40,6 +40,33 @@ export async function offerNext(
   pace.giveBack(chosen.length - offered.length);
 }
 
+/**
+ * Offers the update to a member that asks for itself, within everything the policy limits. Answers it where it has been
+ * offered the update, now or meanwhile.
+ */
+export async function offerAsking(
+  env: Env,
+  book: Book,
+  pace: Pace,
+  serialNo: string,
+  now: number,
+): Promise<Member | undefined> {
+  const { state, members, definition } = book;
+  const member = members.get(serialNo);
+  if (member === undefined || member.state === 'offered') return member;
+  if (member.state !== 'pending' || state.status !== 'active' || member.stage > state.stage) return undefined;
+  // A failed attempt is tried again when it is time, however often the device asks.
+  if (member.attempt > 0 && member.offered_at === null && !isDue(member, now)) return undefined;
+  const { policy } = definition;
+  if (policy.max_concurrent <= book.inFlight) return undefined;
+  if (waitForWindow(policy.windows, member.zone, now) > 0) return undefined;
+  const most = pace.take(now, rateNow(policy, book.completed), 1);
+  const { chosen } = members.batch([], () => choose(book, [member], most, now));
+  const [offered] = await offerTo(env, book, chosen, now, { asking: true });
+  if (offered === undefined) pace.giveBack(most);
+  return offered;
+}
+
 /** As many members as may begin now, within everything the policy limits. */
 export function chooseNext(book: Book, pace: Pace, due: readonly Member[], now: number): Choice {
   const { state, members, definition } = book;
@@ -57,7 +84,7 @@ export function chooseNext(book: Book, pace: Pace, due: readonly Member[], now: 
  * it now. `cursor` is the last member that need not be looked at again; it moves only with them, so that nobody is
  * passed over when they are not offered it after all. Who is `asking` is there, whatever was heard of it.
  */
-export async function offerTo(
+async function offerTo(
   env: Env,
   book: Book,
   chosen: readonly Member[],

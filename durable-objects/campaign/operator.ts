@@ -3,7 +3,7 @@ import type { Book } from './book.ts';
 import { weighted } from './gate.ts';
 import { retry, skip } from './member.ts';
 import { placeOf, START } from './members.ts';
-import { noFailures } from './stages.ts';
+import { emptyCounts, type Failures, failed, noFailures } from './stages.ts';
 
 /** What an operator's command led to. */
 export type Outcome = { ok: true } | { ok: false; problem: string };
@@ -16,13 +16,18 @@ const BATCH = 5000;
 export function retryFailed(book: Book, error: string | undefined, now: number): string[] {
   const serials: string[] = [];
   for (let cursor = START; ; ) {
-    const failed = book.members.failed(cursor, error, BATCH);
-    const last = failed.at(-1);
+    const some = book.members.failed(cursor, error, BATCH);
+    const last = some.at(-1);
     if (last === undefined) break;
-    book.decide(failed, () => retry(now), now);
-    serials.push(...failed.map(({ serial_no }) => serial_no));
+    book.decide(some, () => retry(now), now);
+    serials.push(...some.map(({ serial_no }) => serial_no));
     cursor = placeOf(last);
   }
+  // Whoever has another attempt has not failed yet, so nothing of it is accepted.
+  const { state, definition } = book;
+  const [failures, members] = trouble(book);
+  state.accepted_failures = Math.min(state.accepted_failures, weighted(definition.policy, failures));
+  state.accepted_members = Math.min(state.accepted_members, members);
   book.keep();
   return serials;
 }
@@ -50,7 +55,16 @@ export function advance(book: Book): Outcome {
 }
 
 /** Failures and silence up to here are accepted: the gate counts from now. */
-export function acceptTrouble({ state, definition: { policy } }: Book): void {
-  state.accepted_failures = weighted(policy, state.failures[state.stage] ?? noFailures());
+export function acceptTrouble(book: Book): void {
+  const { state, definition } = book;
+  const [failures, members] = trouble(book);
+  state.accepted_failures = weighted(definition.policy, failures);
+  state.accepted_members = members;
   if (state.silent > 0) state.silence_accepted = true;
 }
+
+/** What has failed in the open stage, and how many members that are. */
+const trouble = ({ state }: Book): [Failures, number] => [
+  state.failures[state.stage] ?? noFailures(),
+  failed(state.counts[state.stage] ?? emptyCounts()),
+];

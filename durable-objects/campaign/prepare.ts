@@ -25,6 +25,7 @@ export const unprepared = (definition: Definition, now: number): CampaignState =
   stage_opened_at: now,
   released: false,
   accepted_failures: 0,
+  accepted_members: 0,
   silent: 0,
   silence_accepted: false,
   cursor: { h: -1, serial_no: '' },

@@ -1,9 +1,11 @@
 /** How a campaign stands, for whoever watches it. */
-import type { CampaignMetrics, DeviceUpdate } from '../../protocol/api.ts';
+import type { CampaignMetrics, CampaignStatus, DeviceUpdate } from '../../protocol/api.ts';
+import type { CampaignRow } from '../../store/campaigns.ts';
+import type { FirmwareRow } from '../../store/firmware.ts';
 import type { Book } from './book.ts';
-import type { CampaignState } from './definition.ts';
+import { type CampaignState, definitionOf } from './definition.ts';
 import { isStarted, type Member } from './member.ts';
-import { metricsOf } from './metrics.ts';
+import { metricsOf, plannedMetrics } from './metrics.ts';
 
 const LATEST = 50;
 
@@ -16,6 +18,30 @@ export interface Snapshot {
   finished_at: number | null;
   /** The latest changed members. */
   latest: DeviceUpdate[];
+}
+
+/** How a campaign stands that has not begun, or is over and forgotten here: as the ledger has it. */
+export type LedgerSnapshot = Omit<Snapshot, 'status' | 'started_at'> & {
+  status: CampaignStatus;
+  started_at: number | null;
+};
+
+export function ledgerSnapshot({
+  row,
+  firmware,
+}: {
+  row: CampaignRow;
+  firmware: FirmwareRow;
+}): LedgerSnapshot {
+  return {
+    id: row.id,
+    status: row.status,
+    reason: row.statusReason,
+    metrics: row.metrics ?? plannedMetrics(definitionOf(row, firmware)),
+    started_at: row.startedAt?.getTime() ?? null,
+    finished_at: row.finishedAt?.getTime() ?? null,
+    latest: [],
+  };
 }
 
 export function snapshotOf(book: Book): Snapshot {

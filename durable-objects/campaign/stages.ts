@@ -69,10 +69,14 @@ export const unfinished = (c: Counts): number => c.pending + inFlight(c);
 
 export const total = (c: Counts): number => Object.values(c).reduce((sum, n) => sum + n, 0);
 
+/** Members that failed or went back. */
+export const failed = (c: Counts): number => c.failed + c.rollback;
+
 /** Completed ÷ finished in percent, or null while nothing is finished. */
 export function successRate(c: Counts): number | null {
   const finished = c.completed + c.failed + c.rollback;
   return finished === 0 ? null : Math.round(percent(c.completed, finished) * 100) / 100;
 }
 
-export const percent = (part: number, whole: number): number => (part / whole) * 100;
+/** Rounded to a billionth, so that a share that is exactly at a threshold is not beyond it by a rounding error. */
+export const percent = (part: number, whole: number): number => Math.round((part / whole) * 1e11) / 1e9;

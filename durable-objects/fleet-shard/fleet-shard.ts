@@ -20,6 +20,7 @@ import { addRejected } from '../../store/rejected-messages.ts';
 import { readSettings } from '../coordinator/settings.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
+import { Turns } from '../turns.ts';
 import { tellCampaigns } from './campaigns.ts';
 import { DeletedDevices } from './deleted-devices.ts';
 import { EarlyMessages } from './early-messages.ts';
@@ -27,7 +28,6 @@ import { recordEvents } from './events.ts';
 import type { DeviceMessage, Refusal } from './messages.ts';
 import { isLate, isNews, type Presence } from './presence.ts';
 import { Presences } from './presences.ts';
-import { Turns } from './turns.ts';
 import { Uplinks } from './uplinks.ts';
 import { UsedTokens } from './used-tokens.ts';
 import { Watchers } from './watchers.ts';
@@ -161,6 +161,12 @@ export class FleetShard extends DurableObject<Env> {
       }
     });
     await this.#forgetCached(serialNos);
+  }
+
+  /** A device is out for good: no campaign waits for it any more. */
+  async exclude(serialNo: string, error: string, detail: string): Promise<void> {
+    const campaigns = this.#watches.of(serialNo).map((id) => this.env.CAMPAIGN.getByName(id));
+    await Promise.all(campaigns.map((campaign) => campaign.exclude(serialNo, error, detail)));
   }
 
   /** This device was deleted in the ledger. What it said before, and still arrives, is refused. */

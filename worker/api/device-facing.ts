@@ -21,7 +21,7 @@ const validation = z.object({
   campaign_id: z.uuid(),
   version: versionText,
   ok: z.boolean(),
-  error: z.string().max(64).optional(),
+  error: updateReport.shape.error,
 });
 
 export const deviceFacing = router()

@@ -29,6 +29,18 @@ describe('a device message', () => {
     expect('reason' in refused && refused.reason).toMatch(reason);
   });
 
+  it('keeps what it says where its text holds what no database can keep', async () => {
+    const report = { campaign_id: crypto.randomUUID(), status: 'failed', timestamp: 1 };
+    expect(await parse('devices/D1/status', { ...report, error: 'a\0', detail: '\ud800b' })).toMatchObject({
+      message: { report: { error: 'a\ufffd', detail: '\ufffdb' } },
+    });
+    expect(
+      await parse('devices/D1/heartbeat', { ...heartbeat, state: '\0', apps: { 'a\0': 'v1' } }),
+    ).toMatchObject({
+      message: { heartbeat: { state: '\ufffd', apps: { 'a\ufffd': 'v1' } } },
+    });
+  });
+
   it('tells the last will from a report', async () => {
     expect(await parse('devices/D1/status', { status: 'offline' })).toMatchObject({
       message: { kind: 'offline' },

@@ -37,7 +37,12 @@ export async function changeCampaign(
       await campaign.unschedule();
       const statusReason = 'it was changed after its approval: it needs approval and a start anew';
       await writeCampaign(c.env, c.var.db, row.id, { status: 'draft', statusReason });
-    } else await campaign.start(definitionOf({ ...row, policy }, firmware));
+    } else {
+      const outcome = await campaign.start(definitionOf({ ...row, policy }, firmware));
+      if (!outcome.ok && (await campaign.look()) === null) {
+        await writeCampaign(c.env, c.var.db, row.id, { status: 'draft', statusReason: outcome.problem });
+      }
+    }
   }
   await auditEntry(c.var.db, {
     actor: c.var.principal.actor,

@@ -12,6 +12,7 @@ import {
   ONE_DEVICE,
   type Stage,
 } from '../../protocol/api.ts';
+import { hash32 } from '../../protocol/shards.ts';
 import { targetDevices } from '../../store/campaign-targets.ts';
 import { isInstalled } from '../../store/catalogue.ts';
 import { type FirmwareRow, listSteps } from '../../store/firmware.ts';
@@ -19,7 +20,11 @@ import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 
 const SAMPLE = 5;
+/** More groups than there are; beside a hash of 32 bits they fit into a number. */
+const GROUPS = 2 ** 21;
 const MOST_STAGES = 50;
+/** An alarm cannot be set later than some time in the 23rd century. */
+const LATEST_START = Date.UTC(2200, 0);
 
 /**
  * The stages of a campaign: those that were asked for, else as the settings have them. One device comes before them
@@ -62,10 +67,10 @@ export async function previewCampaign(
     firmware: artifactOf(firmware),
     steps: steps.map(artifactOf),
   };
-  const groups = new Map<string, number>();
+  const eligible = new InOrder();
   const skipped = new Map<string, number>();
   const sample: CampaignPreview['sample'] = [];
-  let [eligible, found] = [0, 0];
+  let found = 0;
   for await (const { devices } of targetDevices(db, firmware.model, target)) {
     found += devices.length;
     for (const device of devices) {
@@ -74,31 +79,57 @@ export async function previewCampaign(
         skipped.set(skip.error, (skipped.get(skip.error) ?? 0) + 1);
         continue;
       }
-      eligible += 1;
-      groups.set(device.group ?? '', (groups.get(device.group ?? '') ?? 0) + 1);
-      const { id, serial_no, current_firmware } = device;
+      const { id, serial_no, current_firmware, group } = device;
+      eligible.add(serial_no, group ?? '');
       if (sample.length < SAMPLE) sample.push({ id, serial_no, current_firmware });
     }
   }
   const { percentage = 100, serial_nos: serialNos = [] } = target;
-  const count = eligible === 0 ? 0 : Math.max(1, Math.round((eligible * percentage) / 100));
+  const { size } = eligible;
+  const count = size === 0 ? 0 : Math.max(1, Math.round((size * percentage) / 100));
   return {
     count,
     sample,
     skipped: [...skipped].map(([error, n]) => ({ error, count: n })),
     unknown_serial_nos: serialNos.length === 0 ? null : new Set(serialNos).size - found,
     new_to_fleet: !(await isInstalled(db, firmware)),
-    stages: stageSizes(stages, groups, count / Math.max(1, eligible)),
+    stages: stageSizes(stages, eligible.groups(count)),
   };
 }
 
-/** How many devices each stage has; `share` of each group take part. */
-function stageSizes(
-  stages: readonly Stage[],
-  groups: ReadonlyMap<string, number>,
-  share: number,
-): CampaignPreview['stages'] {
-  const taken = new Map([...groups].map(([group, n]) => [group, Math.round(n * share)]));
+/** A target's devices and their groups in the order in which a campaign takes them, a number each: there are millions. */
+class InOrder {
+  readonly #names: string[] = [];
+  readonly #index = new Map<string, number>();
+  /** The hash of the serial number, then which group. */
+  readonly #devices: number[] = [];
+
+  get size(): number {
+    return this.#devices.length;
+  }
+
+  add(serialNo: string, group: string): void {
+    let index = this.#index.get(group);
+    if (index === undefined) {
+      index = this.#names.push(group) - 1;
+      this.#index.set(group, index);
+    }
+    this.#devices.push(hash32(serialNo) * GROUPS + index);
+  }
+
+  /** How many of the first `count` are in each group, and in none (''). */
+  groups(count: number): Map<string, number> {
+    const taken = new Map<string, number>();
+    for (const device of Float64Array.from(this.#devices).sort().subarray(0, count)) {
+      const name = this.#names[device % GROUPS] ?? '';
+      taken.set(name, (taken.get(name) ?? 0) + 1);
+    }
+    return taken;
+  }
+}
+
+/** How many devices each stage has. */
+function stageSizes(stages: readonly Stage[], taken: ReadonlyMap<string, number>): CampaignPreview['stages'] {
   const ends = sharesOf(stages, taken);
   let [next, before] = [0, 0];
   return stages.map(({ name, group }) => {
@@ -116,6 +147,9 @@ export function mustMakeSense(policy: CampaignPolicy): void {
   const errors: { field: string; message: string }[] = [];
   if (start_at != null && end_at != null && Date.parse(end_at) <= Date.parse(start_at)) {
     errors.push({ field: 'end_at', message: 'it must end after it starts' });
+  }
+  if (start_at != null && Date.parse(start_at) > LATEST_START) {
+    errors.push({ field: 'start_at', message: 'no clock is set that far ahead: it must start before 2200' });
   }
   if (ramp != null && ramp.base_rate_per_minute > rate_per_minute) {
     const message = 'it must begin no faster than rate_per_minute, which it grows up to';

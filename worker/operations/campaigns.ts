@@ -4,9 +4,8 @@ import { z } from 'zod';
 import type { Outcome } from '../../durable-objects/campaign/campaign.ts';
 import { definitionOf } from '../../durable-objects/campaign/definition.ts';
 import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
-import { metricsOf } from '../../durable-objects/campaign/metrics.ts';
+import { plannedMetrics } from '../../durable-objects/campaign/metrics.ts';
 import type { Snapshot } from '../../durable-objects/campaign/snapshot.ts';
-import { emptyCounts } from '../../durable-objects/campaign/stages.ts';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import {
   type Campaign,
@@ -143,11 +142,7 @@ async function perform(
     case 'resume':
       return campaign.resume();
     case 'cancel':
-      if ((await campaign.look()) === null) {
-        await campaign.unschedule();
-        return cancelDraft(c, found.row, reason);
-      }
-      return campaign.cancel(reason);
+      return cancel(c, found.row, reason);
   }
 }
 
@@ -194,16 +189,12 @@ export async function skipDevice(c: AppContext, id: string, serialNo: string): P
   });
 }
 
-async function cancelDraft(c: AppContext, row: CampaignRow, reason: string): Promise<Outcome> {
-  if (row.status !== 'draft' && row.status !== 'scheduled') {
-    return { ok: false, problem: `the campaign is ${row.status}` };
-  }
-  await writeCampaign(c.env, c.var.db, row.id, {
-    status: 'cancelled',
-    statusReason: reason,
-    finishedAt: new Date(),
-  });
-  return { ok: true };
+async function cancel(c: AppContext, { id, status }: CampaignRow, reason: string): Promise<Outcome> {
+  const campaign = objectOf(c, id);
+  const waits = status === 'draft' || status === 'scheduled';
+  if (waits && (await campaign.cancelUnbegun(id, reason))) return { ok: true };
+  if (status === 'cancelled') return { ok: false, problem: 'the campaign is cancelled' };
+  return campaign.cancel(reason);
 }
 
 const summary = z.object({ campaign: campaignSchema, metrics: campaignMetrics });
@@ -222,7 +213,7 @@ export async function campaignNow(
       return (
         found && {
           campaign: campaignOf(found.row, found.firmware.version),
-          metrics: found.row.metrics ?? plannedMetrics(found),
+          metrics: found.row.metrics ?? plannedMetrics(definitionOf(found.row, found.firmware)),
         }
       );
     },
@@ -243,18 +234,4 @@ export async function campaignNow(
     metrics: now.metrics,
     latest: now.latest,
   };
-}
-
-/** Metrics of a campaign that has not started: all zero. */
-function plannedMetrics(found: CampaignAndFirmware): CampaignMetrics {
-  const metrics = metricsOf({
-    definition: definitionOf(found.row, found.firmware),
-    status: 'paused',
-    stage: 0,
-    counts: found.row.policy.stages.map(emptyCounts),
-    errors: {},
-    started_at: 0,
-  });
-  const stages = metrics.stages.map((stage) => ({ ...stage, state: 'waiting' as const }));
-  return { ...metrics, stages, stage: { ...metrics.stage, state: 'waiting' }, started_at: null };
 }

@@ -142,11 +142,19 @@ export async function configureDevice(
   await sendCommand(c, device, { command: 'config_update', command_id, config }, until);
 }
 
+/** Why a device takes part in nothing any more; its campaigns leave it out for that. */
+const OUT = {
+  revoked: 'its certificate is revoked',
+  decommissioned: 'it is out of service',
+  deleted: 'it was deleted',
+};
+type Out = keyof typeof OUT;
+
 /**
  * Revokes a device: ledger first, so that from here on every door refuses it, then its live sessions. A crash
  * before the last step leaves a session that ingest refuses; revoking again ends it.
  */
-export async function revoke(c: AppContext, device: DeviceRow): Promise<void> {
+export async function revoke(c: AppContext, device: DeviceRow, why: Out = 'revoked'): Promise<void> {
   await revokeDevice(c.var.db, device.id);
   await revokeCertificates(c.var.db, device.id);
   await auditEntry(c.var.db, {
@@ -156,12 +164,13 @@ export async function revoke(c: AppContext, device: DeviceRow): Promise<void> {
   });
   await devicesChanged(c, [device.serialNo]);
   await c.env.BROKER_LINK.getByName('main').disconnect([device.serialNo]);
+  await shardFor(c.env, device.serialNo).exclude(device.serialNo, why, OUT[why]);
 }
 
 /** Takes a device out of service for good: it is shut out like a revoked one, and left out everywhere. */
 export async function decommission(c: AppContext, device: DeviceRow): Promise<void> {
   await decommissionDevice(c.var.db, device.id);
-  await revoke(c, device);
+  await revoke(c, device, 'decommissioned');
   await note(c, 'device.decommission', device.serialNo);
 }
 
@@ -196,7 +205,7 @@ const note = (c: AppContext, action: string, subject: string, detail: Record<str
 
 /** Removes a device altogether. */
 export async function remove(c: AppContext, device: DeviceRow): Promise<void> {
-  await revoke(c, device);
+  await revoke(c, device, 'deleted');
   await deleteDevice(c.var.db, device.id);
   await shardFor(c.env, device.serialNo).drop(device.serialNo);
   await invalidate(c.env, [cacheKey.config(device.id)]);
