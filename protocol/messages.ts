@@ -4,17 +4,30 @@ import { appName, checksum, model, serialNo, versionText } from './identifiers.t
 
 const timestamp = z.int().min(0).max(4_102_444_800);
 
+/** Text a database can keep: JSON may also spell NUL and halves of surrogate pairs. */
+const text = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine((said) => said.isWellFormed() && !said.includes('\0'), 'no NUL, no half of a surrogate pair');
+/** What people read, perhaps cut out of a log: kept with what cannot be kept replaced. */
+const prose = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .overwrite((said) => said.toWellFormed().replaceAll('\0', '\u{fffd}'));
+
 /** `devices/{serial_no}/heartbeat` */
 export const heartbeat = z.object({
   serial_no: serialNo,
   model,
   current_firmware: versionText,
   timestamp,
-  state: z.string().max(32).optional(),
+  state: text(32).optional(),
   battery: z.number().min(0).max(100).optional(),
   temperature: z.number().min(-273.15).max(1000).optional(),
-  apps: z.record(z.string().max(64), versionText).optional(),
-  group: z.string().max(64).optional(),
+  apps: z.record(text(64), versionText).optional(),
+  group: text(64).optional(),
 });
 export type Heartbeat = z.infer<typeof heartbeat>;
 
@@ -36,8 +49,8 @@ export const updateReport = z.object({
   campaign_id: z.uuid(),
   status: updateReportStatus,
   progress: z.number().min(0).max(100).optional(),
-  error: z.string().max(64).optional(),
-  detail: z.string().max(2000).optional(),
+  error: prose(64).optional(),
+  detail: prose(2000).optional(),
   current_firmware: versionText.optional(),
   failed_firmware: versionText.optional(),
   /** With `deferred`: when to offer it again. */
@@ -55,9 +68,9 @@ export const statusMessage = z.union([updateReport, offlineReport]);
 
 /** `devices/{serial_no}/notify`: a setting changed on the device. */
 export const notification = z.object({
-  setting_changed: z.string().min(1).max(128),
-  old_value: z.string().max(4096).nullish(),
-  new_value: z.string().max(4096),
+  setting_changed: text(128).min(1),
+  old_value: text(4096).nullish(),
+  new_value: text(4096),
   timestamp,
 });
 export type Notification = z.infer<typeof notification>;
@@ -95,7 +108,7 @@ export type OtaUpdate = z.infer<typeof otaUpdate>;
 export const configUpdate = z.object({
   command: z.literal('config_update'),
   command_id: commandId,
-  config: z.record(z.string().min(1).max(128), z.string().max(4096)),
+  config: z.record(text(128).min(1), text(4096)),
   expires_at: expiresAt,
 });
 export type ConfigUpdate = z.infer<typeof configUpdate>;

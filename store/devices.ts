@@ -273,7 +273,7 @@ function reportedRows(reports: readonly DeviceReport[]): SQL {
     column('text', (r) => r.current_firmware),
     column('device_status', (r) => r.status),
     column('timestamptz', (r) => r.last_seen.toISOString()),
-    column('text', (r) => r.group ?? null),
+    column('text', (r) => r.group || null),
     column('text', (r) => r.state ?? null),
     column('float8', (r) => r.battery ?? null),
     column('float8', (r) => r.temperature ?? null),
