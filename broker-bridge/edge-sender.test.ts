@@ -18,7 +18,13 @@ const durable: Answer = { status: 200, body: '{"accepted":1,"rejected":0}' };
 const batchOf = (...payloads: string[]): Batch => ({
   shard: 3,
   lane: 'urgent',
-  messages: payloads.map((payload) => ({ topic: 'devices/D1/status', payload, received_at: 1, held: [] })),
+  messages: payloads.map((payload) => ({
+    topic: 'devices/D1/status',
+    payload,
+    utf8: true,
+    received_at: 1,
+    held: [],
+  })),
 });
 
 describe('a batch', () => {

@@ -170,6 +170,7 @@ export class EdgeSender {
   }
 
   #columns({ shard, messages }: Batch): IngestBatch {
+    const notUtf8 = messages.flatMap(({ utf8 }, i) => (utf8 ? [] : [i]));
     return {
       batch_id: randomUUID(),
       bridge_id: this.#edge.bridgeId,
@@ -177,6 +178,7 @@ export class EdgeSender {
       topic: messages.map((m) => m.topic),
       payload: messages.map((m) => m.payload),
       received_at: messages.map((m) => m.received_at),
+      ...(notUtf8.length === 0 ? {} : { not_utf8: notUtf8 }),
     };
   }
 }

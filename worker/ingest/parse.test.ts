@@ -41,6 +41,7 @@ describe('a device message', () => {
       { setting_changed: 'poll', new_value: '\0', timestamp: 1 },
       /new_value: .*NUL/,
     ],
+    ['one that is too long in bytes', 'devices/D1/notify', `"${'ä'.repeat(33_000)}"`, /longer/],
     ['a payload that is too long', 'devices/D1/notify', `"${'x'.repeat(70_000)}"`, /longer/],
   ])('is refused with a reason: %s', async (_what, topic, payload, reason) => {
     const refused = await parse(topic, payload);
