@@ -77,6 +77,12 @@ describe('a batch', () => {
     expect(counters).toMatchObject({ batches: 1, delivered: 2, retries: 3, failures: 3 });
   });
 
+  it('says what of it the edge has put aside', async () => {
+    const { send, counters } = await setUp(() => ({ status: 200, body: '{"accepted":1,"rejected":2}' }));
+    await send(batchOf('a', 'b', 'c'));
+    expect(counters).toMatchObject({ delivered: 3, rejected: 2 });
+  });
+
   it.each([
     ['a proxy that answers in the place of the edge', { status: 200, body: '<html>Welcome</html>' }],
     ['a redirection', { status: 302, headers: { Location: '/' } }],

@@ -4,7 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { Pool } from 'undici';
-import { type IngestBatch, ingestAnswer } from '../protocol/bridge.ts';
+import { type IngestAnswer, type IngestBatch, ingestAnswer } from '../protocol/bridge.ts';
 import type { Batch } from './batcher.ts';
 import type { Counters } from './counters.ts';
 import { log } from './log.ts';
@@ -131,7 +131,9 @@ export class EdgeSender {
   }
 
   #judge(status: number, retryAfter: string | string[] | undefined, text: string): Outcome {
-    if (status >= 200 && status < 300 && isAnswer(text)) {
+    const durable = status >= 200 && status < 300 ? answerOf(text) : undefined;
+    if (durable !== undefined) {
+      this.#counters.rejected += durable.rejected;
       if (!this.#reachable) {
         log('info', 'the edge takes batches again');
         this.#back.abort();
@@ -183,11 +185,11 @@ export class EdgeSender {
   }
 }
 
-function isAnswer(text: string): boolean {
+function answerOf(text: string): IngestAnswer | undefined {
   try {
-    return ingestAnswer.safeParse(JSON.parse(text)).success;
+    return ingestAnswer.safeParse(JSON.parse(text)).data;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

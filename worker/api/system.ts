@@ -131,6 +131,18 @@ export const system = router()
     },
   );
 
+// Text, not JSON: described for the document.
+system.openAPIRegistry.registerPath(
+  route({
+    method: 'get',
+    path: '/metrics',
+    tags: ['system'],
+    summary: 'Gauges for a monitor',
+    responses: {
+      200: { description: 'Prometheus text format', content: { 'text/plain': { schema: z.string() } } },
+    },
+  }),
+);
 system.get('/metrics', requires('firmware.read'), async (c) => {
   const [devices, campaigns, link, expiries, damaged] = await Promise.all([
     deviceStats(c),
