@@ -9,7 +9,7 @@ describe('the fleet, live', () => {
   let sky: Skylark;
   let db: Client;
   beforeAll(async () => {
-    sky = await startSkylark();
+    sky = await startSkylark({ supervise: true });
     db = new Client({ connectionString: sky.facts.database_url });
     await db.connect();
   });
@@ -59,6 +59,18 @@ describe('the fleet, live', () => {
     expect(await statusOf('WILL')).toBe('online');
     const { items } = (await sky.api('GET', '/devices/WILL/history')).body as { items: { kind: string }[] };
     expect(items.map(({ kind }) => kind)).toEqual(['online', 'offline']);
+  });
+
+  it('brings a device back that went offline just before the edge was killed', async () => {
+    await deliver(sky, [beat('CRASHED')]);
+    await deliver(sky, [{ serial_no: 'CRASHED', channel: 'status', payload: { status: 'offline' } }]);
+    expect(await statusOf('CRASHED')).toBe('offline');
+    const again = sky.platform.startedAgain('worker');
+    process.kill(sky.facts.pids.worker ?? 0, 'SIGKILL');
+    await again;
+    await deliver(sky, [beat('CRASHED', {}, Date.now() + 1000)]);
+    expect(await statusOf('CRASHED')).toBe('online');
+    expect((await device('CRASHED')).status).toBe('online');
   });
 
   it.each([
