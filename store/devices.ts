@@ -301,7 +301,7 @@ export async function recordOffline(db: Database, gone: readonly Seen[]): Promis
         UPDATE devices d SET status = 'offline', last_seen = GREATEST(d.last_seen, r.last_seen), updated_at = now()
         FROM ${seenRows(gone.slice(at, at + BULK))} WHERE d.serial_no = r.serial_no AND d.status <> 'offline'
         RETURNING d.id)
-      ${noteConnection('offline', sql`gone`, sql`now()`)}`);
+      ${noteConnection('offline', sql`gone`, sql`date_trunc('milliseconds', now())`)}`);
   }
 }
 

@@ -159,6 +159,19 @@ describe('the API', () => {
     expect(refused).toMatchObject({ status: 422, body: { errors: [{ field }] } });
   });
 
+  it('leaves nothing out of a list, however close together it came', async () => {
+    const names = Array.from({ length: 40 }, (_, n) => `v0.0.${n}`);
+    await Promise.all(names.map((version) => uploadForm({ version, model: 'CLOSE' })));
+    const versions: string[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const { body } = await sky.api('GET', `/firmware?model=CLOSE&limit=1${cursor && `&cursor=${cursor}`}`);
+      const { items, next_cursor } = body as { items: { version: string }[]; next_cursor: string | null };
+      versions.push(...items.map(({ version }) => version));
+      cursor = next_cursor;
+    }
+    expect(versions.sort()).toEqual(names.sort());
+  });
+
   it('keeps each tag of a device once', async () => {
     const { body } = await sky.api('POST', '/devices/register', {
       serial_no: 'TAGGED',
