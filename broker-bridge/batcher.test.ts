@@ -39,6 +39,20 @@ describe('batches', () => {
     expect(all(batcher)[0]?.messages).toHaveLength(3);
   });
 
+  it('never let a message nobody understands take the place of a heartbeat', () => {
+    const batcher = new Batcher(0, 'heartbeat');
+    const odd = Buffer.from(beat('D1', 2).toString('latin1').replace('"v1"', '"v1","x":"\xff"'), 'latin1');
+    for (const [n, payload] of [beat('D1', 1), Buffer.from('garbage')].entries())
+      batcher.add(topic('D1'), payload, held(n));
+    batcher.add(topic('D2'), beat('D2', 1), held(2));
+    batcher.add(topic('D2'), odd, held(3));
+    const messages = all(batcher)[0]?.messages;
+    expect(messages?.map(({ held: [{ receivedAt } = { receivedAt: -1 }] }) => receivedAt)).toEqual([
+      0, 1, 2, 3,
+    ]);
+    expect(messages?.map(({ utf8 }) => utf8)).toEqual([true, true, true, false]);
+  });
+
   it('hold every message once, in order, and no more than the edge takes', () => {
     const message = fc.record({
       device: fc.nat(5),

@@ -2,6 +2,7 @@
  * Messages of one fleet shard and lane into batches, in order. Statuses and notifications have a lane of their own, so
  * that they never wait behind heartbeats; of the heartbeats of one device in a batch only the newest is sent. Pure.
  */
+import { isUtf8 } from 'node:buffer';
 import { MAX_BATCH_MESSAGES, MAX_PAYLOAD_BYTES } from '../protocol/bridge.ts';
 import { heartbeat } from '../protocol/messages.ts';
 import { shardOf } from '../protocol/shards.ts';
@@ -20,6 +21,8 @@ export interface Place {
 export interface Received {
   topic: string;
   payload: string;
+  /** Else the payload is only a likeness of what arrived. */
+  utf8: boolean;
   /** Unix milliseconds. */
   received_at: number;
   /** What to settle when it is durable: its own place, and those of older heartbeats it stands for. */
@@ -69,6 +72,7 @@ export class Batcher {
       topic:
         topic.length > MAX_TOPIC_CHARACTERS ? topic.slice(0, MAX_TOPIC_CHARACTERS).toWellFormed() : topic,
       payload: bytes.toString(),
+      utf8: isUtf8(payload),
       received_at: held.receivedAt,
       held: [held],
     };
@@ -128,17 +132,20 @@ const isFull = ({ messages, bytes }: Filling): boolean =>
 function supersedes({ messages, newest }: Filling, message: Received): boolean {
   const place = newest.get(message.topic);
   const older = place === undefined ? undefined : messages[place];
-  if (place === undefined || older === undefined || !isUnderstood(older)) return false;
+  if (place === undefined || older === undefined) return false;
+  if (!isUnderstood(older) || !isUnderstood(message)) return false;
   older.held.push(...message.held);
   message.held = older.held;
   messages[place] = message;
   return true;
 }
 
-/** Only a heartbeat that is understood can be superseded or sent ahead: the edge is to see, and keep, everything else. */
-export function isUnderstood({ topic, payload }: Received): boolean {
+/** Only a heartbeat that is understood takes another's place or is sent ahead: the edge is to see, and keep, everything else. */
+export function isUnderstood({ topic, payload, utf8 }: Received): boolean {
   try {
-    return heartbeat.safeParse(JSON.parse(payload)).data?.serial_no === parseUpTopic(topic)?.serial_no;
+    return (
+      utf8 && heartbeat.safeParse(JSON.parse(payload)).data?.serial_no === parseUpTopic(topic)?.serial_no
+    );
   } catch {
     return false;
   }

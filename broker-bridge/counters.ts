@@ -9,6 +9,8 @@ export interface Counters {
   /** Batches made durable, and the messages in them. */
   batches: number;
   delivered: number;
+  /** Of these, those the edge could not take, and keeps with the reason. */
+  rejected: number;
   failures: number;
   retries: number;
   refused: number;
@@ -21,6 +23,7 @@ export const newCounters = (): Counters => ({
   superseded: 0,
   batches: 0,
   delivered: 0,
+  rejected: 0,
   failures: 0,
   retries: 0,
   refused: 0,
@@ -51,6 +54,7 @@ export function renderMetrics(counters: Counters, status: Status): string {
       ['_sum', counters.delivered],
       ['_count', counters.batches],
     ]),
+    counter('rejected', 'Messages the edge has put aside with a reason', counters.rejected),
     counter('batch_failures', 'Attempts to deliver a batch that failed', counters.failures),
     counter('retries', 'Batches sent again', counters.retries),
     counter('refused', 'Messages given up because the edge refuses them for ever', counters.refused),

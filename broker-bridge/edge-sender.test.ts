@@ -18,7 +18,13 @@ const durable: Answer = { status: 200, body: '{"accepted":1,"rejected":0}' };
 const batchOf = (...payloads: string[]): Batch => ({
   shard: 3,
   lane: 'urgent',
-  messages: payloads.map((payload) => ({ topic: 'devices/D1/status', payload, received_at: 1, held: [] })),
+  messages: payloads.map((payload) => ({
+    topic: 'devices/D1/status',
+    payload,
+    utf8: true,
+    received_at: 1,
+    held: [],
+  })),
 });
 
 describe('a batch', () => {
@@ -69,6 +75,12 @@ describe('a batch', () => {
       batch: { bridge_id: 'b1', shard: 3, payload: ['a', 'b'], received_at: [1, 1] },
     });
     expect(counters).toMatchObject({ batches: 1, delivered: 2, retries: 3, failures: 3 });
+  });
+
+  it('says what of it the edge has put aside', async () => {
+    const { send, counters } = await setUp(() => ({ status: 200, body: '{"accepted":1,"rejected":2}' }));
+    await send(batchOf('a', 'b', 'c'));
+    expect(counters).toMatchObject({ delivered: 3, rejected: 2 });
   });
 
   it.each([

@@ -4,7 +4,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import { Pool } from 'undici';
-import { type IngestBatch, ingestAnswer } from '../protocol/bridge.ts';
+import { type IngestAnswer, type IngestBatch, ingestAnswer } from '../protocol/bridge.ts';
 import type { Batch } from './batcher.ts';
 import type { Counters } from './counters.ts';
 import { log } from './log.ts';
@@ -131,7 +131,9 @@ export class EdgeSender {
   }
 
   #judge(status: number, retryAfter: string | string[] | undefined, text: string): Outcome {
-    if (status >= 200 && status < 300 && isAnswer(text)) {
+    const durable = status >= 200 && status < 300 ? answerOf(text) : undefined;
+    if (durable !== undefined) {
+      this.#counters.rejected += durable.rejected;
       if (!this.#reachable) {
         log('info', 'the edge takes batches again');
         this.#back.abort();
@@ -170,6 +172,7 @@ export class EdgeSender {
   }
 
   #columns({ shard, messages }: Batch): IngestBatch {
+    const notUtf8 = messages.flatMap(({ utf8 }, i) => (utf8 ? [] : [i]));
     return {
       batch_id: randomUUID(),
       bridge_id: this.#edge.bridgeId,
@@ -177,15 +180,16 @@ export class EdgeSender {
       topic: messages.map((m) => m.topic),
       payload: messages.map((m) => m.payload),
       received_at: messages.map((m) => m.received_at),
+      ...(notUtf8.length === 0 ? {} : { not_utf8: notUtf8 }),
     };
   }
 }
 
-function isAnswer(text: string): boolean {
+function answerOf(text: string): IngestAnswer | undefined {
   try {
-    return ingestAnswer.safeParse(JSON.parse(text)).success;
+    return ingestAnswer.safeParse(JSON.parse(text)).data;
   } catch {
-    return false;
+    return undefined;
   }
 }
 

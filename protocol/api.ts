@@ -1,7 +1,7 @@
 /** The JSON of the HTTP API (`/api/v1`): what the outside reads and writes. */
 import { z } from 'zod';
 import { campaignPolicy, campaignTarget, versionRange } from './campaign-policy.ts';
-import { appName, checksum, label, model, serialNo, versionText } from './identifiers.ts';
+import { appName, checksum, isStorable, label, model, serialNo, versionText } from './identifiers.ts';
 
 export * from './campaign-policy.ts';
 
@@ -43,20 +43,34 @@ export const device = z.object({
 });
 export type Device = z.infer<typeof device>;
 
-const metadata = z.record(z.string().max(128), z.unknown());
+const MAX_METADATA = 65_536;
+const metadata = z
+  .record(z.string().max(128), z.unknown())
+  .refine((said) => JSON.stringify(said).length <= MAX_METADATA, `at most ${MAX_METADATA} characters as JSON`)
+  .refine(isStorableJson, 'no NUL, no half of a surrogate pair');
+const tags = z
+  .array(label)
+  .max(50)
+  .overwrite((said) => [...new Set(said)]);
+
+function isStorableJson(value: unknown): boolean {
+  if (typeof value === 'string') return isStorable(value);
+  if (typeof value !== 'object' || value === null) return true;
+  return Object.entries(value).every(([key, part]) => isStorable(key) && isStorableJson(part));
+}
 
 export const registerDevice = z.object({
   serial_no: serialNo,
   model,
   group: label.nullish(),
-  tags: z.array(label).max(50).optional(),
+  tags: tags.optional(),
   metadata: metadata.optional(),
 });
 export type RegisterDevice = z.infer<typeof registerDevice>;
 
 export const changeDevice = z.object({
   group: label.nullish(),
-  tags: z.array(label).max(50).optional(),
+  tags: tags.optional(),
   metadata: metadata.optional(),
 });
 export type ChangeDevice = z.infer<typeof changeDevice>;

@@ -42,7 +42,9 @@ export const ingestBatch = z
     topic: z.array(z.string().max(1024)).max(MAX_BATCH_MESSAGES),
     payload: z.array(z.string()).max(MAX_BATCH_MESSAGES),
     /** When the bridge received it, Unix milliseconds. */
-    received_at: z.array(z.int()).max(MAX_BATCH_MESSAGES),
+    received_at: z.array(z.int().min(0).max(8_640_000_000_000)).max(MAX_BATCH_MESSAGES),
+    /** Those whose bytes were not UTF-8: their text is only a likeness. */
+    not_utf8: z.array(z.int()).max(MAX_BATCH_MESSAGES).optional(),
   })
   .refine((b) => b.topic.length === b.payload.length && b.topic.length === b.received_at.length, {
     error: 'topic, payload and received_at must have the same length',

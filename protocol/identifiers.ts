@@ -33,3 +33,6 @@ export const label = z
   .min(1)
   .max(64)
   .regex(/^[^\p{Cc}]*$/u, 'no control characters');
+
+/** Whether a database keeps this text as it is: JSON may also spell NUL and halves of surrogate pairs. */
+export const isStorable = (text: string): boolean => text.isWellFormed() && !text.includes('\0');

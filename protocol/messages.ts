@@ -1,15 +1,17 @@
 /** What devices and the cloud say to each other over MQTT (QoS 1, JSON, UTF-8; times in Unix seconds). */
 import { z } from 'zod';
-import { appName, checksum, model, serialNo, versionText } from './identifiers.ts';
+import { appName, checksum, isStorable, model, serialNo, versionText } from './identifiers.ts';
 
 const timestamp = z.int().min(0).max(4_102_444_800);
 
-/** A device's own words: what no database keeps as text, NUL and halves of surrogate pairs, is replaced. */
-const words = (most: number) =>
+/** Text a database can keep. */
+const text = (max: number) => z.string().max(max).refine(isStorable, 'no NUL, no half of a surrogate pair');
+/** What people read, perhaps cut out of a log: kept with what cannot be kept replaced. */
+const prose = (max: number) =>
   z
     .string()
-    .max(most)
-    .overwrite((text) => text.toWellFormed().replaceAll('\0', '\u{fffd}'));
+    .max(max)
+    .overwrite((said) => said.toWellFormed().replaceAll('\0', '\u{fffd}'));
 
 /** `devices/{serial_no}/heartbeat` */
 export const heartbeat = z.object({
@@ -17,11 +19,11 @@ export const heartbeat = z.object({
   model,
   current_firmware: versionText,
   timestamp,
-  state: words(32).optional(),
+  state: text(32).optional(),
   battery: z.number().min(0).max(100).optional(),
   temperature: z.number().min(-273.15).max(1000).optional(),
-  apps: z.record(words(64), versionText).optional(),
-  group: words(64).optional(),
+  apps: z.record(text(64), versionText).optional(),
+  group: text(64).optional(),
 });
 export type Heartbeat = z.infer<typeof heartbeat>;
 
@@ -43,8 +45,8 @@ export const updateReport = z.object({
   campaign_id: z.uuid(),
   status: updateReportStatus,
   progress: z.number().min(0).max(100).optional(),
-  error: words(64).optional(),
-  detail: words(2000).optional(),
+  error: prose(64).optional(),
+  detail: prose(2000).optional(),
   current_firmware: versionText.optional(),
   failed_firmware: versionText.optional(),
   /** With `deferred`: when to offer it again. */
@@ -62,9 +64,9 @@ export const statusMessage = z.union([updateReport, offlineReport]);
 
 /** `devices/{serial_no}/notify`: a setting changed on the device. */
 export const notification = z.object({
-  setting_changed: words(128).min(1),
-  old_value: words(4096).nullish(),
-  new_value: words(4096),
+  setting_changed: text(128).min(1),
+  old_value: text(4096).nullish(),
+  new_value: text(4096),
   timestamp,
 });
 export type Notification = z.infer<typeof notification>;
@@ -102,7 +104,7 @@ export type OtaUpdate = z.infer<typeof otaUpdate>;
 export const configUpdate = z.object({
   command: z.literal('config_update'),
   command_id: commandId,
-  config: z.record(z.string().min(1).max(128), z.string().max(4096)),
+  config: z.record(text(128).min(1), text(4096)),
   expires_at: expiresAt,
 });
 export type ConfigUpdate = z.infer<typeof configUpdate>;

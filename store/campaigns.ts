@@ -110,7 +110,16 @@ export async function addCampaign(
   const { name, firmware_id: firmwareId, target, ...policy } = create;
   const [row] = await db
     .insert(campaigns)
-    .values({ ...(id === undefined ? {} : { id }), name, firmwareId, target, policy, createdBy: actor })
+    .values({
+      ...(id === undefined ? {} : { id }),
+      name,
+      firmwareId,
+      target,
+      policy,
+      createdBy: actor,
+      // The database's own clock is finer than a cursor.
+      createdAt: new Date(),
+    })
     .onConflictDoUpdate({ target: campaigns.id, set: { name } })
     .returning();
   if (row === undefined) throw new Error('the campaign was not stored');

@@ -143,7 +143,7 @@ export interface ConfirmedSetting {
   key: string;
   value: string;
   old_value: string | null;
-  /** By the device's clock. */
+  /** By the device's clock, where that can be right. */
   at: Date;
   received_at: Date;
 }

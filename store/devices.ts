@@ -273,7 +273,7 @@ function reportedRows(reports: readonly DeviceReport[]): SQL {
     column('text', (r) => r.current_firmware),
     column('device_status', (r) => r.status),
     column('timestamptz', (r) => r.last_seen.toISOString()),
-    column('text', (r) => r.group ?? null),
+    column('text', (r) => r.group || null),
     column('text', (r) => r.state ?? null),
     column('float8', (r) => r.battery ?? null),
     column('float8', (r) => r.temperature ?? null),
@@ -301,7 +301,7 @@ export async function recordOffline(db: Database, gone: readonly Seen[]): Promis
         UPDATE devices d SET status = 'offline', last_seen = GREATEST(d.last_seen, r.last_seen), updated_at = now()
         FROM ${seenRows(gone.slice(at, at + BULK))} WHERE d.serial_no = r.serial_no AND d.status <> 'offline'
         RETURNING d.id)
-      ${noteConnection('offline', sql`gone`, sql`now()`)}`);
+      ${noteConnection('offline', sql`gone`, sql`date_trunc('milliseconds', now())`)}`);
   }
 }
 

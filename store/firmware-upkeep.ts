@@ -19,9 +19,14 @@ export async function listUnchecked(db: Database, since: Date, limit: number): P
     .limit(limit);
 }
 
-/** Notes what was found when bytes were read: nothing wrong, or what is. */
-export async function noteChecked(db: Database, sha256: string, damage: string | null): Promise<void> {
-  await db.update(firmware).set({ checkedAt: sql`now()`, damage }).where(eq(firmware.sha256, sha256));
+/** Notes what was found when bytes were read: nothing wrong, or what is. Answers the ids of the firmware that has them. */
+export async function noteChecked(db: Database, sha256: string, damage: string | null): Promise<string[]> {
+  const rows = await db
+    .update(firmware)
+    .set({ checkedAt: sql`now()`, damage })
+    .where(eq(firmware.sha256, sha256))
+    .returning({ id: firmware.id });
+  return rows.map(({ id }) => id);
 }
 
 /** How many firmware there are whose bytes are damaged. */

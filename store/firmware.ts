@@ -150,6 +150,8 @@ export async function addFirmware(
       releaseNotes: description.release_notes,
       minVersion: description.min_version ?? null,
       uploadedBy: actor,
+      // The database's own clock is finer than a cursor.
+      uploadedAt: new Date(),
     })
     .onConflictDoNothing()
     .returning();

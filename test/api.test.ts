@@ -8,6 +8,9 @@ import { call, type Skylark, startSkylark } from './skylark.ts';
 let sky: Skylark;
 const checksumOf = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
+/** 64 settings of 4,000 characters. */
+const manySettings = Object.fromEntries(Array.from({ length: 64 }, (_, n) => [`s${n}`, 'x'.repeat(4000)]));
+
 async function uploadForm(
   fields: Record<string, string>,
   bytes: Uint8Array<ArrayBuffer> = new Uint8Array(randomBytes(1000)),
@@ -143,6 +146,54 @@ describe('the API', () => {
     expect(((await sky.api('GET', '/devices?model=ODD')).body.items as unknown[]).length).toBe(3);
     expect((await sky.api('GET', '/devices?cursor=nonsense')).status).toBe(400);
     expect((await sky.api('GET', '/devices?limit=1000')).status).toBe(422);
+  });
+
+  it.each([
+    ['metadata no database keeps', 'PUT', '', { metadata: { note: 'a\0b' } }, 'metadata'],
+    ['metadata without end', 'PUT', '', { metadata: { note: 'x'.repeat(70_000) } }, 'metadata'],
+    ['no setting', 'PUT', '/config', { config: {} }, 'config'],
+    ['more settings than a message holds', 'PUT', '/config', manySettings, ''],
+  ])('refuses for a device: %s', async (_what, method, path, body, field) => {
+    await sky.api('POST', '/devices/register', { serial_no: 'LIMITS', model: 'TX-100' });
+    const refused = await sky.api(method, `/devices/LIMITS${path}`, body);
+    expect(refused).toMatchObject({ status: 422, body: { errors: [{ field }] } });
+  });
+
+  it('leaves nothing out of a list, however close together it came', async () => {
+    const names = Array.from({ length: 40 }, (_, n) => `v0.0.${n}`);
+    await Promise.all(names.map((version) => uploadForm({ version, model: 'CLOSE' })));
+    const versions: string[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const { body } = await sky.api('GET', `/firmware?model=CLOSE&limit=1${cursor && `&cursor=${cursor}`}`);
+      const { items, next_cursor } = body as { items: { version: string }[]; next_cursor: string | null };
+      versions.push(...items.map(({ version }) => version));
+      cursor = next_cursor;
+    }
+    expect(versions.sort()).toEqual(names.sort());
+  });
+
+  it('keeps each tag of a device once', async () => {
+    const { body } = await sky.api('POST', '/devices/register', {
+      serial_no: 'TAGGED',
+      model: 'TX-100',
+      tags: ['a', 'b', 'a'],
+    });
+    expect(body.tags).toEqual(['a', 'b']);
+  });
+
+  it('takes no command for a device that is revoked or decommissioned', async () => {
+    for (const end of ['revoke', 'decommission']) {
+      await sky.api('POST', '/devices/register', { serial_no: end, model: 'TX-100' });
+      await sky.api('POST', `/devices/${end}/${end}`);
+      expect((await sky.api('POST', `/devices/${end}/commands`, { command: 'reboot' })).status).toBe(409);
+      expect((await sky.api('PUT', `/devices/${end}/config`, { volume: '1' })).status).toBe(409);
+    }
+  });
+
+  it('refuses a setting of the fleet that there is not', async () => {
+    const { version } = (await sky.api('GET', '/settings')).body;
+    const settings = { offline_after: 60 };
+    expect((await sky.api('PUT', '/settings', { version, settings })).status).toBe(422);
   });
 
   it('does a write once when it is sent twice with the same Idempotency-Key', async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { beat, deliver } from './ingest.ts';
+import { publishFirmware } from './publish.ts';
 import { eventually, type Skylark, startSkylark } from './skylark.ts';
 
 /** Changes of several kinds, each with what must be read after it. */
@@ -45,6 +46,33 @@ describe('with a cache that is away', () => {
       (await cached('device:CACHED'))?.includes('v1.2.0'),
     );
     expect(await read()).toMatchObject({ current_firmware: 'v1.2.0' });
+  });
+
+  it('holds firmware, and forgets it when it is published, withdrawn or deleted', async () => {
+    const { id, state } = await publishFirmware(sky, 'v3.0.0');
+    expect(state).toBe('published');
+    const read = async () => (await sky.api('GET', `/firmware/${id}`)).body as { state: string };
+    await eventually('it to be cached', async () => {
+      expect(await read()).toMatchObject({ state: 'published' });
+      return (await cached(`firmware:${id}`))?.startsWith('{');
+    });
+    await sky.api('POST', `/firmware/${id}/withdraw`, { reason: 'bricks' });
+    expect(await read()).toMatchObject({ state: 'withdrawn' });
+    const form = new FormData();
+    for (const [name, value] of Object.entries({ version: 'v3.1.0', model: 'TX-100' })) form.set(name, value);
+    form.set('file', new Blob(['bytes']), 'firmware.bin');
+    const uploaded = await fetch(`${sky.facts.url}/api/v1/firmware`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+      body: form,
+    });
+    const other = (await uploaded.json()) as { id: string };
+    await eventually('the other one to be cached', async () => {
+      await sky.api('GET', `/firmware/${other.id}`);
+      return (await cached(`firmware:${other.id}`))?.startsWith('{');
+    });
+    expect((await sky.api('DELETE', `/firmware/${other.id}`)).status).toBe(204);
+    expect((await sky.api('GET', `/firmware/${other.id}`)).status).toBe(404);
   });
 
   /** What the cache holds under a key right now. */

@@ -9,7 +9,7 @@ describe('the fleet, live', () => {
   let sky: Skylark;
   let db: Client;
   beforeAll(async () => {
-    sky = await startSkylark();
+    sky = await startSkylark({ supervise: true });
     db = new Client({ connectionString: sky.facts.database_url });
     await db.connect();
   });
@@ -59,6 +59,49 @@ describe('the fleet, live', () => {
     expect(await statusOf('WILL')).toBe('online');
     const { items } = (await sky.api('GET', '/devices/WILL/history')).body as { items: { kind: string }[] };
     expect(items.map(({ kind }) => kind)).toEqual(['online', 'offline']);
+  });
+
+  it('brings a device back that went offline just before the edge was killed', async () => {
+    await deliver(sky, [beat('CRASHED')]);
+    await deliver(sky, [{ serial_no: 'CRASHED', channel: 'status', payload: { status: 'offline' } }]);
+    expect(await statusOf('CRASHED')).toBe('offline');
+    const again = sky.platform.startedAgain('worker');
+    process.kill(sky.facts.pids.worker ?? 0, 'SIGKILL');
+    await again;
+    await deliver(sky, [beat('CRASHED', {}, Date.now() + 1000)]);
+    expect(await statusOf('CRASHED')).toBe('online');
+    expect((await device('CRASHED')).status).toBe('online');
+  });
+
+  it.each([
+    ['was set to the year 2099', 4_102_444_799, 0],
+    ['starts again at 1970', 12, 1],
+  ])('believes a device whose clock %s, and goes on believing it', async (_what, wrong, n) => {
+    const serial = `CLOCK-${n}`;
+    const setting = (new_value: string, timestamp: number) => ({
+      serial_no: serial,
+      channel: 'notify' as const,
+      payload: { setting_changed: 'volume', new_value, timestamp },
+    });
+    const now = () => Math.floor(Date.now() / 1000);
+    const gone = { serial_no: serial, channel: 'status' as const, payload: { status: 'offline' } };
+    const clocks = wrong > now() ? [wrong, now()] : [now(), wrong];
+    for (const [version, timestamp] of clocks.entries()) {
+      await deliver(sky, [beat(serial, { current_firmware: `v1.${version}.0`, timestamp })]);
+      await deliver(sky, [setting(String(version), timestamp)]);
+      expect(await device(serial)).toMatchObject({ status: 'online', current_firmware: `v1.${version}.0` });
+      await deliver(sky, [gone]);
+    }
+    const { items } = (await sky.api('GET', `/devices/${serial}/config`)).body;
+    expect(items).toMatchObject([{ key: 'volume', value: '1' }]);
+  });
+
+  it('puts aside what no database can keep, and takes what comes with it', async () => {
+    const texts = ['\0', '\ud800'].map((group) => beat('ODD', { group }));
+    expect(await deliver(sky, [...texts, beat('ODD')])).toBe(2);
+    expect(await device('ODD')).toMatchObject({ status: 'online', group: null });
+    const { items } = (await sky.api('GET', '/rejected-messages')).body as { items: { reason: string }[] };
+    expect(items[0]?.reason).toMatch(/^group: no NUL/);
   });
 
   it('marks a device offline that has been silent for as long as the settings say', async () => {

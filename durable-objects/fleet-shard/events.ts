@@ -3,6 +3,7 @@ import type { Database } from '../../store/connection.ts';
 import { confirmSetting } from '../../store/device-configs.ts';
 import { insertEvents, type NewDeviceEvent } from '../../store/device-events.ts';
 import type { DeviceMessage, Reported } from './messages.ts';
+import { saidAt } from './presence.ts';
 
 /** Writes it, in one transaction. Answers the devices whose settings changed. */
 export async function recordEvents(
@@ -32,7 +33,7 @@ export async function recordEvents(
           key: detail.setting_changed,
           value: detail.new_value,
           old_value: detail.old_value ?? null,
-          at,
+          at: new Date(saidAt(timestamp, m.received_at) * 1000),
           received_at: new Date(m.received_at),
         }),
       );

@@ -26,7 +26,7 @@ import { DeletedDevices } from './deleted-devices.ts';
 import { EarlyMessages } from './early-messages.ts';
 import { recordEvents } from './events.ts';
 import type { DeviceMessage, Refusal } from './messages.ts';
-import { isLate, isNews, type Presence } from './presence.ts';
+import { isLate, isNews, type Presence, saidAt } from './presence.ts';
 import { Presences } from './presences.ts';
 import { Uplinks } from './uplinks.ts';
 import { UsedTokens } from './used-tokens.ts';
@@ -299,7 +299,7 @@ export class FleetShard extends DurableObject<Env> {
         this.#presences.heard(known, m.received_at, back);
         if (m.kind !== 'heartbeat' || !back) continue;
         const { timestamp, state, battery, temperature } = m.heartbeat;
-        known.said_at = timestamp;
+        known.said_at = saidAt(timestamp, m.received_at);
         known.readings = { state, battery, temperature };
       }
     }

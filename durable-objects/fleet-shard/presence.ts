@@ -9,7 +9,7 @@ export interface Presence {
   readonly slot: number;
   online: boolean;
   last_seen: number;
-  /** The device's own clock at its newest heartbeat, Unix seconds: an older one is late and changes nothing. */
+  /** When its newest heartbeat was said ({@link saidAt}), Unix seconds: an older one is late and changes nothing. */
   said_at: number;
   /** When the broker said that it is gone; what was received before that does not bring it back. */
   gone_at: number;
@@ -77,7 +77,21 @@ export function isNews(known: Presence | undefined, heartbeat: Heartbeat, at: nu
 
 /** Whether a newer heartbeat of the device is known already, or it has gone since. */
 export function isLate(known: Presence, heartbeat: Heartbeat, at: number): boolean {
-  return heartbeat.timestamp < known.said_at || at < known.gone_at;
+  return saidAt(heartbeat.timestamp, at) < known.said_at || at < known.gone_at;
+}
+
+/** A device's clock may be this far ahead of the bridge's, in seconds, and is still believed. */
+const AHEAD_S = 60;
+/** 2020: a clock that shows less was never set. */
+const UNSET_S = 1_577_836_800;
+
+/**
+ * When something was said, Unix seconds: by the device's clock, else, where that cannot be right, when it was received
+ * (Unix milliseconds). One wrong clock must not make everything late that is said after it was set.
+ */
+export function saidAt(timestamp: number, receivedAt: number): number {
+  const received = Math.floor(receivedAt / 1000);
+  return timestamp < UNSET_S || timestamp > received + AHEAD_S ? received : timestamp;
 }
 
 /** Until when a device may be silent; `listeningSince` is since when it would have been heard. */

@@ -42,9 +42,13 @@ export class Presences {
     return this.#devices.get(serialNo);
   }
 
-  /** The device of this row; known from now on. */
+  /**
+   * The device of this row; known from now on. It is offline where the ledger says so: that is written first, and what
+   * is remembered may be from before. Only who counts as offline here too is brought back there by a heartbeat.
+   */
   meet(row: DeviceRow): Presence {
     const known = this.#devices.get(row.serialNo) ?? this.#add(row);
+    if (row.status === 'offline') known.online = false;
     known.record = recordOf(row);
     return known;
   }

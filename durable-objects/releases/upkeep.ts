@@ -2,6 +2,7 @@
  * The daily care: firmware in R2 is read and compared, a little each day, and leftovers go; the months to come get
  * their place in the history, and what ended long ago moves to the archive.
  */
+import { cacheKey } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { objectKey } from '../../store/firmware.ts';
 import { isWanted, listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
@@ -9,6 +10,7 @@ import { deleteUpload, listAbandonedUploads } from '../../store/firmware-uploads
 import { dropEventMonths, makeEventMonths } from '../../store/history.ts';
 import { archiveEnded } from '../campaign/archive.ts';
 import { readSettings } from '../coordinator/settings.ts';
+import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
 import { digestObject } from './digest.ts';
 
@@ -61,7 +63,7 @@ export async function checkBytes(env: Env, db: Database, sha256: string): Promis
       : found === sha256
         ? null
         : `they have the checksum sha256:${found} now`;
-  await noteChecked(db, sha256, damage);
+  await invalidate(env, (await noteChecked(db, sha256, damage)).map(cacheKey.firmware));
   if (damage !== null) say(`firmware sha256:${sha256} is damaged: ${damage}`);
   return damage;
 }

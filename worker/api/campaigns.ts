@@ -43,6 +43,7 @@ const previewBody = createCampaignBody
   .extend({ stages: createCampaignBody.shape.stages.unwrap().optional() });
 /** For `retry`: only devices that failed with this error. */
 const retryBody = z.object({ error: z.string().max(64).optional() }).optional();
+const retryRequest = { body: { required: false, content: { 'application/json': { schema: retryBody } } } };
 const change = campaignPolicy.partial().extend({ name: z.string().trim().min(1).max(120).optional() });
 
 export const campaigns = router()
@@ -130,12 +131,12 @@ export const campaigns = router()
     route({
       method: 'post',
       path: '/campaigns/{id}/{action}',
-      tags,
-      summary: 'Approve, start, pause, resume or cancel it, open its next stage, retry what failed',
+      // The document has each action by name: see below.
+      hide: true,
       middleware: [operate] as const,
       request: {
         params: uuidParam.extend({ action: z.enum(CAMPAIGN_ACTIONS) }),
-        body: { required: false, content: { 'application/json': { schema: retryBody } } },
+        ...retryRequest,
       },
       responses: { 200: json(campaign, 'The campaign as it is now') },
     }),
@@ -183,3 +184,25 @@ export const campaigns = router()
       return c.json(metrics, 200);
     },
   );
+
+const ACTIONS: Record<(typeof CAMPAIGN_ACTIONS)[number], string> = {
+  approve: 'Approve it: somebody other than its maker',
+  start: 'Start it',
+  pause: 'Pause it: no new device starts',
+  resume: 'Go on with it',
+  cancel: 'End it: no new device starts',
+  advance: 'Open its next stage now',
+  retry: 'Try again what failed, all of it or with one error',
+};
+for (const action of CAMPAIGN_ACTIONS) {
+  campaigns.openAPIRegistry.registerPath(
+    route({
+      method: 'post',
+      path: `/campaigns/{id}/${action}`,
+      tags,
+      summary: ACTIONS[action],
+      request: { params: uuidParam, ...(action === 'retry' ? retryRequest : {}) },
+      responses: { 200: json(campaign, 'The campaign as it is now') },
+    }),
+  );
+}

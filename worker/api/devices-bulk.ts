@@ -4,7 +4,7 @@ import { bodyLimit } from 'hono/body-limit';
 import { importReport, tagDevices as tagDevicesBody } from '../../protocol/api.ts';
 import { requires } from '../auth/principal.ts';
 import type { AppContext } from '../context.ts';
-import { importCsv, MAX_IMPORT_BYTES } from '../operations/device-import.ts';
+import { importCsv, MAX_IMPORT_BYTES, textOf } from '../operations/device-import.ts';
 import { tag } from '../operations/devices.ts';
 import { ProblemError, problem } from '../problem.ts';
 import { body, json, route, router } from './route.ts';
@@ -20,9 +20,11 @@ const tooLarge = () =>
 
 /** The file, as the body itself or in a form. */
 async function csvOf(c: AppContext): Promise<string> {
-  if (c.req.header('Content-Type')?.startsWith('multipart/form-data') !== true) return c.req.text();
+  if (c.req.header('Content-Type')?.startsWith('multipart/form-data') !== true) {
+    return textOf(await c.req.arrayBuffer());
+  }
   const { file } = await c.req.parseBody();
-  if (file instanceof File) return file.text();
+  if (file instanceof File) return textOf(await file.arrayBuffer());
   throw new ProblemError(422, 'No file', 'Send the CSV file in the field "file".');
 }
 

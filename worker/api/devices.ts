@@ -51,7 +51,11 @@ const filter = paging.extend({
 });
 const config = z.object({ items: z.array(configEntry) });
 /** The settings themselves, or inside `config`, as the command has them. */
-const configBody = z.union([z.object({ config: configUpdate.shape.config }), configUpdate.shape.config]);
+const MAX_CONFIG = 65_536;
+const wantedConfig = configUpdate.shape.config
+  .refine((said) => Object.keys(said).length > 0, 'name at least one setting')
+  .refine((said) => JSON.stringify(said).length <= MAX_CONFIG, `at most ${MAX_CONFIG} characters as JSON`);
+const configBody = z.union([z.object({ config: wantedConfig }), wantedConfig]);
 const isWrapped = (said: z.infer<typeof configBody>): said is { config: Record<string, string> } =>
   typeof said.config === 'object';
 const enrolmentToken = z.object({ token: z.string(), expires_at: z.iso.datetime() });

@@ -16,7 +16,7 @@ import { firmwareTitle } from '../../protocol/target-path.ts';
 import { findInstallations, listModels } from '../../store/catalogue.ts';
 import { firmwareOf, listFirmware } from '../../store/firmware.ts';
 import { requires } from '../auth/principal.ts';
-import { checkFirmware, removeFirmware, withdrawFirmware } from '../operations/firmware.ts';
+import { checkFirmware, firmwareNow, removeFirmware, withdrawFirmware } from '../operations/firmware.ts';
 import { prepareRelease, publishRelease } from '../operations/releases.ts';
 import { ProblemError, throwInvalid } from '../problem.ts';
 import { theFirmware } from './lookup.ts';
@@ -61,7 +61,7 @@ export const firmware = router()
       request: { params: uuidParam },
       responses: { 200: json(firmwareJson, 'The firmware') },
     }),
-    async (c) => c.json(firmwareOf(await theFirmware(c, c.req.valid('param').id)), 200),
+    async (c) => c.json(await firmwareNow(c, c.req.valid('param').id), 200),
   )
   .openapi(
     route({
@@ -145,11 +145,11 @@ export const firmware = router()
       responses: { 302: { description: 'A signed link' } },
     }),
     async (c) => {
-      const row = await theFirmware(c, c.req.valid('param').id);
+      const found = await firmwareNow(c, c.req.valid('param').id);
       const { download_link_s } = await readSettings(c.env);
       const path = await signDownload(c.env.DOWNLOAD_KEYS, {
-        sha256: row.sha256,
-        filename: `${firmwareTitle(row).replaceAll('/', '-')}.bin`,
+        sha256: found.checksum.slice('sha256:'.length),
+        filename: `${firmwareTitle(found).replaceAll('/', '-')}.bin`,
         actor: c.var.principal.actor,
         expires: Math.floor(Date.now() / 1000) + download_link_s,
       });

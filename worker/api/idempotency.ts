@@ -20,7 +20,9 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   }
   const principal = await identify(c);
   if (principal === undefined) return next();
-  const digest = await digestSecret(`${c.req.method} ${c.req.path}\n${await c.req.raw.clone().text()}`);
+  const digest = await digestSecret(
+    `${c.req.method} ${c.req.path}${new URL(c.req.url).search}\n${await c.req.raw.clone().text()}`,
+  );
   const claim = await claimKey(c.var.db, principal.actor, key, digest, new Date());
   if (claim.kind === 'other_request') {
     return problem(

@@ -1,4 +1,5 @@
 /** `/api/v1`: everything programs use, and the document that describes it. */
+import { z } from '@hono/zod-openapi';
 import { tufAdministration } from '../tuf/routes.ts';
 import { auth } from './auth.ts';
 import { campaignRehearsal } from './campaign-rehearsal.ts';
@@ -12,7 +13,7 @@ import { firmwareDocuments } from './firmware-documents.ts';
 import { firmwareUploads } from './firmware-uploads.ts';
 import { groups } from './groups.ts';
 import { idempotent } from './idempotency.ts';
-import { router } from './route.ts';
+import { json, route, router } from './route.ts';
 import { stats } from './stats.ts';
 import { streams } from './streams.ts';
 import { system } from './system.ts';
@@ -61,6 +62,16 @@ api.openAPIRegistry.registerComponent('securitySchemes', 'device', {
   description: "A token signed with the key of the device's certificate, bound to this request",
 });
 
+api.openAPIRegistry.registerPath(
+  route({
+    method: 'get',
+    path: '/openapi.json',
+    tags: ['system'],
+    summary: 'This document',
+    security: [],
+    responses: { 200: json(z.record(z.string(), z.unknown()), 'OpenAPI 3.1') },
+  }),
+);
 api.get('/openapi.json', (c) =>
   c.json(
     api.getOpenAPI31Document({

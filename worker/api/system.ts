@@ -65,7 +65,7 @@ export const system = router()
       tags: ['system'],
       summary: 'Change settings, if they are still at this version',
       middleware: [requires('administer')] as const,
-      request: body(z.object({ version: z.int(), settings: settings.partial() })),
+      request: body(z.object({ version: z.int(), settings: settings.partial().strict() })),
       responses: { 200: json(versionedSettings, 'The settings as they are now') },
     }),
     async (c) => {
@@ -131,6 +131,18 @@ export const system = router()
     },
   );
 
+// Text, not JSON: described for the document.
+system.openAPIRegistry.registerPath(
+  route({
+    method: 'get',
+    path: '/metrics',
+    tags: ['system'],
+    summary: 'Gauges for a monitor',
+    responses: {
+      200: { description: 'Prometheus text format', content: { 'text/plain': { schema: z.string() } } },
+    },
+  }),
+);
 system.get('/metrics', requires('firmware.read'), async (c) => {
   const [devices, campaigns, link, expiries, damaged] = await Promise.all([
     deviceStats(c),

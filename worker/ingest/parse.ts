@@ -11,7 +11,8 @@ export type Parsed = { message: DeviceMessage } | { reason: string };
 export async function parseMessage(topic: string, payload: string, receivedAt: number): Promise<Parsed> {
   const from = parseUpTopic(topic);
   if (from === undefined) return { reason: 'not the topic of a device' };
-  if (payload.length > MAX_PAYLOAD_BYTES) return { reason: `longer than ${MAX_PAYLOAD_BYTES} bytes` };
+  if (Buffer.byteLength(payload) > MAX_PAYLOAD_BYTES)
+    return { reason: `longer than ${MAX_PAYLOAD_BYTES} bytes` };
   const value = readJson(payload);
   if (value === undefined) return { reason: 'not JSON' };
   if (contradicts(value, from.serial_no)) return { reason: 'serial_no contradicts the topic' };

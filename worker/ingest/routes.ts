@@ -60,9 +60,12 @@ export const ingest = new Hono<AppEnv>()
 
 /** Every message ends in one of two durable places: with its shard, or among the rejected. */
 async function takeBatch(c: Context<AppEnv>, batch: IngestBatch): Promise<IngestAnswer> {
+  const notUtf8 = new Set(batch.not_utf8);
   const parsed = await Promise.all(
     batch.topic.map((topic, i) =>
-      parseMessage(topic, batch.payload[i] ?? '', batch.received_at[i] ?? Date.now()),
+      notUtf8.has(i)
+        ? { reason: 'not UTF-8' }
+        : parseMessage(topic, batch.payload[i] ?? '', batch.received_at[i] ?? Date.now()),
     ),
   );
   const taken: DeviceMessage[] = [];

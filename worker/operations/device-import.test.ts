@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { readDevices } from './device-import.ts';
+import { readDevices, textOf } from './device-import.ts';
 
 const quote = (field: string) => `"${field.replaceAll('"', '""')}"`;
 
@@ -36,6 +36,24 @@ describe('a CSV file of devices', () => {
       [6, 'serial_no'],
     ]);
     expect(errors[2]?.message).toContain('line 2');
+  });
+
+  it('has one line named for a quote or a character that does not belong there, and the others taken', () => {
+    const text = 'serial_no,model,metadata.site\nD"1,TX,\n"D"2,TX,\nD3,TX,a\0b\nD4,TX,"a ""b"""\n';
+    const { lines, errors } = readDevices(text);
+    expect(errors.map(({ line, field }) => [line, field])).toEqual([
+      [2, 'serial_no'],
+      [3, 'serial_no'],
+      [4, 'metadata'],
+    ]);
+    expect(lines).toEqual([
+      { line: 5, device: { serial_no: 'D4', model: 'TX', metadata: { site: 'a "b"' } } },
+    ]);
+  });
+
+  it('is refused where it is not UTF-8', () => {
+    expect(() => textOf(new Uint8Array([0x44, 0xe4]).buffer)).toThrow();
+    expect(textOf(new Uint8Array([0x44, 0xc3, 0xa4]).buffer)).toBe('Dä');
   });
 
   it.each([

@@ -23,6 +23,15 @@ interface Line {
   device: ImportedDevice;
 }
 
+/** The text of a file. Throws a 422 where it is not UTF-8: guessing would spoil names for good. */
+export function textOf(bytes: ArrayBuffer): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(bytes);
+  } catch {
+    throw notThat('The file is not UTF-8: save it as "CSV UTF-8".');
+  }
+}
+
 /**
  * Imports devices. Good lines are written, bad ones change nothing and are reported. Throws a 422 where the file is
  * no CSV, has too many lines, or lacks a column.
@@ -108,7 +117,14 @@ export function readDevices(text: string): { lines: Line[]; errors: ImportReport
 
 function readRecords(text: string): { record: string[]; line: number }[] {
   try {
-    const options = { bom: true, info: true, relax_column_count: true, skip_empty_lines: true };
+    const options = {
+      bom: true,
+      info: true,
+      relax_column_count: true,
+      // A quote where none belongs is part of its field, which says what is wrong with its line.
+      relax_quotes: true,
+      skip_empty_lines: true,
+    };
     return csvRecords.parse(parse(text, options)).map(({ record, info }) => ({ record, line: info.lines }));
   } catch (error) {
     if (error instanceof CsvError) throw notThat(`The file is no CSV: ${error.message}.`);

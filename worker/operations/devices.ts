@@ -115,8 +115,16 @@ async function commandExpiry(c: AppContext): Promise<Date> {
   return new Date(Date.now() + command_expiry_s * 1000);
 }
 
+/** Throws a 409 where nothing can reach the device any more. */
+function mustBeInService(device: DeviceRow): void {
+  if (device.revokedAt === null && device.decommissionedAt === null) return;
+  const state = device.decommissionedAt === null ? 'revoked' : 'decommissioned';
+  throw new ProblemError(409, `Device ${state}`, `A ${state} device hears no commands.`);
+}
+
 /** Restarts a device; answers the `command_id`. */
 export async function rebootDevice(c: AppContext, device: DeviceRow): Promise<string> {
+  mustBeInService(device);
   const command_id = crypto.randomUUID();
   await sendCommand(c, device, { command: 'reboot', command_id }, await commandExpiry(c));
   return command_id;
@@ -128,6 +136,7 @@ export async function configureDevice(
   device: DeviceRow,
   config: Record<string, string>,
 ): Promise<void> {
+  mustBeInService(device);
   const command_id = crypto.randomUUID();
   const until = await commandExpiry(c);
   await requestConfig(c.var.db, {

@@ -1,17 +1,26 @@
 /** What can be done to firmware, for the API and the pages alike. Bytes go to R2 under their own hash, once. */
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
+import { invalidate } from '../../durable-objects/coordinator/stale-keys.ts';
 import { hex } from '../../durable-objects/releases/digest.ts';
 import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
-import type { FirmwareDescription, FirmwareDocument } from '../../protocol/api.ts';
+import {
+  type Firmware,
+  type FirmwareDescription,
+  type FirmwareDocument,
+  firmware as firmwareSchema,
+} from '../../protocol/api.ts';
 import { firmwareTitle, type Named, targetPath } from '../../protocol/target-path.ts';
 import { auditEntry } from '../../store/audit-log.ts';
+import { cacheKey, TTL_S } from '../../store/cache.ts';
 import { whoNeeds } from '../../store/catalogue.ts';
 import {
   addFirmware,
   deleteFirmware,
   documentKey,
   type FirmwareRow,
+  findFirmware,
   findFirmwareNamed,
+  firmwareOf,
   markWithdrawn,
   objectKey,
   type StoredArtifact,
@@ -39,6 +48,25 @@ export const mismatch = () =>
     'Checksum mismatch',
     'What arrived does not have the checksum you named; nothing was kept.',
   );
+
+/** What the API shows of a firmware, from the cache. Throws a 404. */
+export async function firmwareNow(c: AppContext, id: string): Promise<Firmware> {
+  const known = await c.var.cache.read(
+    cacheKey.firmware(id.toLowerCase()),
+    firmwareSchema.optional(),
+    TTL_S.firmware,
+    async () => {
+      const row = await findFirmware(c.var.db, id);
+      return row && firmwareOf(row);
+    },
+  );
+  if (known === undefined) throw new ProblemError(404, 'No such firmware', 'No firmware has this ID.');
+  return known;
+}
+
+/** A firmware has changed in the ledger: the cache forgets it. */
+export const firmwareChanged = (c: AppContext, id: string): Promise<void> =>
+  invalidate(c.env, [cacheKey.firmware(id)]);
 
 /** What is there under this name with the same bytes. Throws where other bytes have it. */
 export async function findSame(
@@ -100,6 +128,7 @@ export async function withdrawFirmware(
   await c.env.RELEASES.getByName('main').withdraw(targetPath(row));
   const withdrawn = await markWithdrawn(c.var.db, row.id, reason);
   if (withdrawn === undefined) throw new ProblemError(404, 'No such firmware');
+  await firmwareChanged(c, row.id);
   const paused = await pauseCampaignsOf(c, withdrawn);
   const { actor } = c.var.principal;
   const subject = firmwareTitle(row);
@@ -126,6 +155,7 @@ export async function storeDocument(
   if (!(await setDocument(c.var.db, row.id, document, sha256))) {
     throw new ProblemError(409, 'Document is fixed', 'It was published with another one: raise the version.');
   }
+  await firmwareChanged(c, row.id);
   const { actor } = c.var.principal;
   const subject = firmwareTitle(row);
   await auditEntry(c.var.db, { actor, action: `firmware.${document}`, subject, detail: { sha256 } });
@@ -142,6 +172,7 @@ export async function removeFirmware(c: AppContext, row: FirmwareRow): Promise<v
   const needed = await whoNeeds(c.var.db, row);
   if (needed !== undefined) throw new ProblemError(409, 'Firmware in use', needed);
   if (await deleteFirmware(c.var.db, row)) await c.env.FIRMWARE.delete(objectKey(row.sha256));
+  await firmwareChanged(c, row.id);
   await auditEntry(c.var.db, {
     actor: c.var.principal.actor,
     action: 'firmware.delete',

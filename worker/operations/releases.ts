@@ -6,6 +6,7 @@ import { auditEntry } from '../../store/audit-log.ts';
 import { type FirmwareRow, markPublished } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
+import { firmwareChanged } from './firmware.ts';
 
 const STATUS = {
   no_repository: 409,
@@ -41,6 +42,7 @@ export async function publishRelease(
   if (refused !== null) throwRefusal(refused);
   const published = await markPublished(c.var.db, row.id);
   if (published === undefined) throw new ProblemError(404, 'No such firmware');
+  await firmwareChanged(c, row.id);
   await auditEntry(c.var.db, {
     actor: c.var.principal.actor,
     action: 'firmware.publish',

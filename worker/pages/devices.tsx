@@ -21,7 +21,7 @@ import { theDevice } from '../api/lookup.ts';
 import { deviceStats } from '../api/stats.ts';
 import { may } from '../auth/principal.ts';
 import type { AppContext, AppEnv } from '../context.ts';
-import { importCsv, MAX_IMPORT_BYTES } from '../operations/device-import.ts';
+import { importCsv, MAX_IMPORT_BYTES, textOf } from '../operations/device-import.ts';
 import {
   approve,
   configureDevice,
@@ -107,7 +107,10 @@ export const devices = new Hono<AppEnv>()
       if (!(file instanceof File) || file.size === 0) return importPage(c, { problem: 'Choose a file.' });
       const dryRun = dry_run === 'true';
       try {
-        return await importPage(c, { report: await importCsv(c, await file.text(), dryRun), dryRun });
+        return await importPage(c, {
+          report: await importCsv(c, textOf(await file.arrayBuffer()), dryRun),
+          dryRun,
+        });
       } catch (error) {
         if (!(error instanceof ProblemError)) throw error;
         const { title, detail } = await problemOf(error);

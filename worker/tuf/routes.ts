@@ -1,7 +1,9 @@
 /** `/tuf/`: the update metadata, for any TUF client. No credential needed: everything in it is signed. */
+import { z } from '@hono/zod-openapi';
 import { Hono } from 'hono';
 import type { Refused } from '../../durable-objects/releases/releases.ts';
 import { auditEntry } from '../../store/audit-log.ts';
+import { route, router } from '../api/route.ts';
 import { requires } from '../auth/principal.ts';
 import type { AppContext, AppEnv } from '../context.ts';
 import { problem } from '../problem.ts';
@@ -22,7 +24,21 @@ export const tuf = new Hono<AppEnv>().get('/tuf/:name', async (c) => {
  * The offline-signed files, put by an administrator: `PUT /tuf/{n}.root.json`, `PUT /tuf/{n}.targets.json`, and a
  * delegated role's metadata that was signed anew, `PUT /tuf/{n}.{role}.json`.
  */
-export const tufAdministration = new Hono<AppEnv>().put('/tuf/:name', requires('administer'), async (c) => {
+export const tufAdministration = router();
+tufAdministration.openAPIRegistry.registerPath(
+  route({
+    method: 'put',
+    path: '/tuf/{name}',
+    tags: ['firmware'],
+    summary: 'Put update metadata that was signed offline: {version}.root.json, {version}.{role}.json',
+    request: {
+      params: z.object({ name: z.string() }),
+      body: { content: { 'application/json': { schema: z.record(z.string(), z.unknown()) } } },
+    },
+    responses: { 204: { description: 'It is out' } },
+  }),
+);
+tufAdministration.put('/tuf/:name', requires('administer'), async (c) => {
   const role = OFFLINE.exec(c.req.param('name'))?.[1];
   if (role === undefined)
     return problem(
