@@ -14,25 +14,15 @@ import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import { Turns } from '../turns.ts';
 import { Book } from './book.ts';
+import { Clock, ENDED, endedBy } from './clock.ts';
 import { artifactOf, type Definition, definitionOf } from './definition.ts';
-import { joinLate } from './dynamic.ts';
-import { contenderOf, releaseAll, watch, yieldDevices } from './fleet.ts';
+import { contenderOf, watch, yieldDevices } from './fleet.ts';
 import { Found } from './found.ts';
-import { passGates } from './gates.ts';
 import { afterHeard } from './joining.ts';
-import { writeCampaign, writeState, writeUnwritten } from './ledger.ts';
-import {
-  afterReport,
-  afterTime,
-  isFinal,
-  isPostponed,
-  isStarted,
-  leave,
-  type Member,
-  wakeAt,
-} from './member.ts';
+import { writeCampaign } from './ledger.ts';
+import { afterReport, isFinal, isPostponed, isStarted, leave, type Member, wakeAt } from './member.ts';
 import { Members } from './members.ts';
-import { offerAsking, offerNext } from './offering.ts';
+import { offerAsking } from './offering.ts';
 import { offerCommands } from './offers.ts';
 import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice } from './operator.ts';
 import { Pace } from './pace.ts';
@@ -40,20 +30,9 @@ import { isForNobody, prepareStep, unprepared } from './prepare.ts';
 import { type RehearsalInput, rehearse } from './rehearsal/rehearse.ts';
 import { ledgerSnapshot, type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
 import { sameReach } from './stages.ts';
-import { takeBack } from './take-back.ts';
-import { watchSilence } from './watch-silence.ts';
 import { Watchers } from './watchers.ts';
 
 const TICK_MS = 1000;
-const SILENCE_MS = 5000;
-/** How often a dynamic campaign looks for devices to join it: it reads the ledger's devices of the model. */
-const JOIN_MS = 10_000;
-const JOIN_LARGE_MS = 300_000;
-const LARGE = 10_000;
-/** Why members are skipped after the policy's `end_at`. */
-const ENDED = 'ended';
-/** Members the clock looks at in one tick. */
-const DUE = 20_000;
 
 export type { Outcome } from './operator.ts';
 
@@ -63,6 +42,7 @@ export class Campaign extends DurableObject<Env> {
   readonly #found: Found;
   readonly #pace = new Pace();
   readonly #watchers: Watchers;
+  readonly #clock: Clock;
   /** Only a campaign that has begun keeps anything: reports for others must leave no trace here. */
   #book: Book | undefined;
   #ticking: Promise<void> = Promise.resolve();
@@ -70,8 +50,6 @@ export class Campaign extends DurableObject<Env> {
   readonly #starts = new Turns();
   /** Whatever offers members the update, or takes offers back: each sees the room the one before has left. */
   readonly #offers = new Turns();
-  #silenceAt = 0;
-  #joinAt = 0;
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -79,6 +57,7 @@ export class Campaign extends DurableObject<Env> {
     this.#members = new Members(ctx.storage.sql);
     this.#found = new Found(ctx.storage.sql);
     this.#watchers = new Watchers(ctx);
+    this.#clock = new Clock(env, this.#db, this.#found, this.#pace, this.#offers);
     this.#book = Book.open(ctx.storage, this.#members);
   }
 
@@ -347,7 +326,7 @@ export class Campaign extends DurableObject<Env> {
     if (firmware?.state === 'withdrawn') book.enter('paused', withdrawnReason(firmware));
     try {
       await prepareStep(this.env, this.#db, book, this.#found, definition.target);
-      await this.#writeCampaign(book);
+      await this.#clock.writeCampaign(book);
     } finally {
       await this.#tickSoon(0);
     }
@@ -376,77 +355,13 @@ export class Campaign extends DurableObject<Env> {
   async #tick(): Promise<void> {
     const book = this.#book;
     if (book === undefined) return;
-    const { state } = book;
-    const now = Date.now();
-    if (state.preparing !== null) await this.#prepare(book);
-    book.sweepOn(now);
-    const due = book.decide(
-      this.#members.due(now, DUE),
-      (member) => afterTime(member, book.policy, now),
-      now,
-    );
-    if (this.#runs(book)) {
-      this.#endInTime(book, now);
-      await this.#sometimes(book, now);
-      passGates(book, now);
-    }
-    book.keep();
-    await this.#offers.take(async () => {
-      if (this.#runs(book)) await offerNext(this.env, book, this.#pace, due, now);
-    });
-    await this.#takeBack(book);
-    await this.#write(book);
+    await this.#clock.tick(book);
     this.#watchers.tell(() => snapshotOf(book));
-  }
-
-  /** Whether devices may begin. */
-  #runs({ state }: Book): boolean {
-    return state.status === 'active' && state.preparing === null;
-  }
-
-  async #prepare(book: Book): Promise<void> {
-    const found = await findCampaign(this.#db, book.definition.id);
-    if (found !== undefined) await prepareStep(this.env, this.#db, book, this.#found, found.row.target);
-  }
-
-  /** What is too much for every tick. */
-  async #sometimes(book: Book, now: number): Promise<void> {
-    if (now - this.#silenceAt >= SILENCE_MS) {
-      this.#silenceAt = now;
-      await watchSilence(this.env, book);
-    }
-    const every = book.size < LARGE ? JOIN_MS : JOIN_LARGE_MS;
-    if (book.definition.target.dynamic === true && now - this.#joinAt >= every) {
-      this.#joinAt = now;
-      await joinLate(this.env, this.#db, book, now);
-    }
-  }
-
-  /** The policy's `end_at` has passed: nobody else starts. */
-  #endInTime(book: Book, now: number): void {
-    const over = endedBy(book.definition.policy, now);
-    if (over === undefined) return;
-    if (book.state.sweep === null) book.sweep(ENDED, over, now);
-    book.state.stage = book.definition.policy.stages.length - 1;
-  }
-
-  /** Takes back who has completed by now, and at the end whoever completed after that. */
-  async #takeBack(book: Book): Promise<void> {
-    const { state } = book;
-    const after = state.take_back_after;
-    if (after === null || (after > 0 && book.inFlight > 0)) return;
-    await this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id);
-    const now = Date.now();
-    const more = book.inFlight > 0;
-    const problems = await takeBack(this.env, this.#db, book, after);
-    state.take_back_after = more ? now : null;
-    book.keep();
-    if (problems.length > 0) book.enter(state.status, [state.reason, ...problems].join('; '));
   }
 
   async #goOn(book: Book): Promise<Outcome> {
     book.enter('active', null);
-    await this.#writeCampaign(book);
+    await this.#clock.writeCampaign(book);
     await this.#tickSoon(0);
     return { ok: true };
   }
@@ -462,25 +377,8 @@ export class Campaign extends DurableObject<Env> {
   async #holdBack(book: Book): Promise<void> {
     await this.#ticking;
     await this.#offers.take(() => this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id));
-    await this.#writeCampaign(book);
+    await this.#clock.writeCampaign(book);
     await this.#tickSoon(0);
-  }
-
-  /** Brings the ledger up to date, then the shards. Where that fails, the alarm tries again. */
-  async #write(book: Book): Promise<void> {
-    const wrote = await writeUnwritten(this.env, this.#db, this.#members, book.state);
-    if (wrote > 0 || book.state.unwritten) await this.#writeCampaign(book);
-    if (book.state.finished_at !== null && book.inFlight === 0) {
-      await releaseAll(this.env, book.definition.id);
-    }
-  }
-
-  async #writeCampaign(book: Book): Promise<void> {
-    try {
-      await writeState(this.env, this.#db, book.state);
-    } finally {
-      book.keep();
-    }
   }
 
   /** While it is active, or anything is under way or unwritten, the clock runs. */
@@ -509,9 +407,4 @@ export class Campaign extends DurableObject<Env> {
     const status = this.#book?.state.status ?? 'not started';
     return `only a campaign that is ${needed} can be told to ${verb}; this one is ${status}`;
   }
-}
-
-/** That the policy's `end_at` has passed, in words. */
-function endedBy({ end_at }: Definition['policy'], now: number): string | undefined {
-  return end_at == null || now < Date.parse(end_at) ? undefined : `the campaign ended at ${end_at}`;
 }

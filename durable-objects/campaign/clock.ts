@@ -1,0 +1,134 @@
+/** A campaign's clock: what is done in every tick, in this order, while it has anything to do. */
+import { findCampaign } from '../../store/campaigns.ts';
+import type { Database } from '../../store/connection.ts';
+import type { Env } from '../env.ts';
+import type { Turns } from '../turns.ts';
+import type { Book } from './book.ts';
+import type { Definition } from './definition.ts';
+import { joinLate } from './dynamic.ts';
+import { releaseAll } from './fleet.ts';
+import type { Found } from './found.ts';
+import { passGates } from './gates.ts';
+import { writeState, writeUnwritten } from './ledger.ts';
+import { afterTime } from './member.ts';
+import { offerNext } from './offering.ts';
+import type { Pace } from './pace.ts';
+import { prepareStep } from './prepare.ts';
+import { takeBack } from './take-back.ts';
+import { watchSilence } from './watch-silence.ts';
+
+const SILENCE_MS = 5000;
+/** How often a dynamic campaign looks for devices to join it: it reads the ledger's devices of the model. */
+const JOIN_MS = 10_000;
+const JOIN_LARGE_MS = 300_000;
+const LARGE = 10_000;
+/** Why members are skipped after the policy's `end_at`. */
+export const ENDED = 'ended';
+/** Members the clock looks at in one tick. */
+const DUE = 20_000;
+
+/** That the policy's `end_at` has passed, in words. */
+export function endedBy({ end_at }: Definition['policy'], now: number): string | undefined {
+  return end_at == null || now < Date.parse(end_at) ? undefined : `the campaign ended at ${end_at}`;
+}
+
+export class Clock {
+  readonly #env: Env;
+  readonly #db: Database;
+  readonly #found: Found;
+  readonly #pace: Pace;
+  readonly #offers: Turns;
+  #silenceAt = 0;
+  #joinAt = 0;
+
+  constructor(env: Env, db: Database, found: Found, pace: Pace, offers: Turns) {
+    this.#env = env;
+    this.#db = db;
+    this.#found = found;
+    this.#pace = pace;
+    this.#offers = offers;
+  }
+
+  /** One tick. It may be repeated at any point: whatever it has not come to is done by the next. */
+  async tick(book: Book): Promise<void> {
+    const { state } = book;
+    const now = Date.now();
+    if (state.preparing !== null) await this.#prepare(book);
+    book.sweepOn(now);
+    const due = book.decide(book.members.due(now, DUE), (member) => afterTime(member, book.policy, now), now);
+    if (this.#runs(book)) {
+      this.#endInTime(book, now);
+      await this.#sometimes(book, now);
+      passGates(book, now);
+    }
+    book.keep();
+    await this.#offers.take(async () => {
+      if (this.#runs(book)) await offerNext(this.#env, book, this.#pace, due, now);
+    });
+    await this.#takeBack(book);
+    await this.#write(book);
+  }
+
+  /** Whether devices may begin. */
+  #runs({ state }: Book): boolean {
+    return state.status === 'active' && state.preparing === null;
+  }
+
+  async #prepare(book: Book): Promise<void> {
+    const found = await findCampaign(this.#db, book.definition.id);
+    if (found !== undefined) await prepareStep(this.#env, this.#db, book, this.#found, found.row.target);
+  }
+
+  /** What is too much for every tick. */
+  async #sometimes(book: Book, now: number): Promise<void> {
+    if (now - this.#silenceAt >= SILENCE_MS) {
+      this.#silenceAt = now;
+      await watchSilence(this.#env, book);
+    }
+    const every = book.size < LARGE ? JOIN_MS : JOIN_LARGE_MS;
+    if (book.definition.target.dynamic === true && now - this.#joinAt >= every) {
+      this.#joinAt = now;
+      await joinLate(this.#env, this.#db, book, now);
+    }
+  }
+
+  /** The policy's `end_at` has passed: nobody else starts. */
+  #endInTime(book: Book, now: number): void {
+    const over = endedBy(book.definition.policy, now);
+    if (over === undefined) return;
+    if (book.state.sweep === null) book.sweep(ENDED, over, now);
+    book.state.stage = book.definition.policy.stages.length - 1;
+  }
+
+  /** Takes back who has completed by now, and at the end whoever completed after that. */
+  async #takeBack(book: Book): Promise<void> {
+    const { state } = book;
+    const after = state.take_back_after;
+    if (after === null || (after > 0 && book.inFlight > 0)) return;
+    await this.#env.BROKER_LINK.getByName('main').withdraw(book.definition.id);
+    const now = Date.now();
+    const more = book.inFlight > 0;
+    const problems = await takeBack(this.#env, this.#db, book, after);
+    state.take_back_after = more ? now : null;
+    book.keep();
+    if (problems.length > 0) book.enter(state.status, [state.reason, ...problems].join('; '));
+  }
+
+  /** Brings the ledger up to date, then the shards. Where that fails, the alarm tries again. */
+  async #write(book: Book): Promise<void> {
+    const wrote = await writeUnwritten(this.#env, this.#db, book.members, book.state);
+    if (wrote > 0 || book.state.unwritten) await this.writeCampaign(book);
+    if (book.state.finished_at !== null && book.inFlight === 0) {
+      await releaseAll(this.#env, book.definition.id);
+    }
+  }
+
+  /** Writes the campaign's own row. Throws where the ledger is away; the next tick tries again. */
+  async writeCampaign(book: Book): Promise<void> {
+    try {
+      await writeState(this.#env, this.#db, book.state);
+    } finally {
+      book.keep();
+    }
+  }
+}
