@@ -97,13 +97,19 @@ function matching(filter: DeviceFilter): (SQL | undefined)[] {
 /** What a UUID looks like; a serial number may look so too. */
 export const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 
-/** The device with this UUID or serial number. */
+/** The device with this UUID, or else this serial number. */
 export async function findDevice(db: Database, idOrSerial: string): Promise<DeviceRow | undefined> {
   if (!serialNo.safeParse(idOrSerial).success) return undefined;
   const key = UUID.test(idOrSerial)
     ? or(eq(devices.id, idOrSerial), eq(devices.serialNo, idOrSerial))
     : eq(devices.serialNo, idOrSerial);
-  const [row] = await db.select().from(devices).where(key).limit(1);
+  const rows = await db.select().from(devices).where(key).limit(2);
+  return rows.find(({ id }) => id === idOrSerial.toLowerCase()) ?? rows[0];
+}
+
+/** The device with this serial number, whatever else it may look like. */
+export async function findDeviceBySerial(db: Database, serial: string): Promise<DeviceRow | undefined> {
+  const [row] = await db.select().from(devices).where(eq(devices.serialNo, serial)).limit(1);
   return row;
 }
 

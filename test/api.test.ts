@@ -232,6 +232,15 @@ describe('the API', () => {
     expect((await sky.api('GET', `/devices/${body.id}`)).status).toBe(404);
   });
 
+  it('tells a device from another whose serial number is the UUID of the first', async () => {
+    const first = (await sky.api('POST', '/devices/register', { serial_no: 'FIRST', model: 'M' })).body;
+    const again = { serial_no: first.id, model: 'M' };
+    const second = (await sky.api('POST', '/devices/register', again)).body;
+    expect((await sky.api('GET', `/devices/${first.id}`)).body).toMatchObject({ serial_no: 'FIRST' });
+    expect((await sky.api('POST', '/devices/register', again)).body).toMatchObject({ id: second.id });
+    expect((await sky.api('GET', `/devices/${second.id}`)).body).toMatchObject({ serial_no: first.id });
+  });
+
   it('keeps nothing of an upload that is not what it says', async () => {
     const bytes = new Uint8Array(randomBytes(1000));
     const named = { model: 'TX-9', version: 'v1.0.0' };

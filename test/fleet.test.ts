@@ -85,8 +85,9 @@ describe('the fleet, live', () => {
     });
     const now = () => Math.floor(Date.now() / 1000);
     const gone = { serial_no: serial, channel: 'status' as const, payload: { status: 'offline' } };
-    const clocks = wrong > now() ? [wrong, now()] : [now(), wrong];
-    for (const [version, timestamp] of clocks.entries()) {
+    const clocks = wrong > now() ? [() => wrong, now] : [now, () => wrong];
+    for (const [version, clock] of clocks.entries()) {
+      const timestamp = clock();
       await deliver(sky, [beat(serial, { current_firmware: `v1.${version}.0`, timestamp })]);
       await deliver(sky, [setting(String(version), timestamp)]);
       expect(await device(serial)).toMatchObject({ status: 'online', current_firmware: `v1.${version}.0` });

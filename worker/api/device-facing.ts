@@ -5,7 +5,7 @@ import type { DeviceMessage } from '../../durable-objects/fleet-shard/messages.t
 import { serialNo, versionText } from '../../protocol/identifiers.ts';
 import { heartbeat, otaUpdate, updateReport } from '../../protocol/messages.ts';
 import { findRunningCampaigns } from '../../store/campaigns.ts';
-import { findDevice } from '../../store/devices.ts';
+import { findDeviceBySerial } from '../../store/devices.ts';
 import { requireDevice } from '../auth/device.ts';
 import { digestOf } from '../ingest/parse.ts';
 import { shardFor } from '../operations/devices.ts';
@@ -87,7 +87,7 @@ export const deviceFacing = router()
     async (c) => {
       const said = c.req.valid('json');
       mustBe(c.var.device.serial_no, said.serial_no);
-      const device = await findDevice(c.var.db, said.serial_no);
+      const device = await findDeviceBySerial(c.var.db, said.serial_no);
       if (device === undefined) throw new ProblemError(404, 'No such device');
       const common = { serial_no: said.serial_no, timestamp: nowS() };
       const failed = said.error === undefined ? 'validation_failed' : said.error;

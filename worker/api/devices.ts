@@ -15,7 +15,7 @@ import {
 import { configUpdate } from '../../protocol/messages.ts';
 import { listConfig, listConfigHistory } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
-import { deviceOf, findDevice, listDevices, registerDevice } from '../../store/devices.ts';
+import { deviceOf, findDeviceBySerial, listDevices, registerDevice } from '../../store/devices.ts';
 import { listDeviceUpdates } from '../../store/updates.ts';
 import { requires } from '../auth/principal.ts';
 import {
@@ -98,7 +98,7 @@ export const devices = router()
         await devicesChanged(c, [created.serialNo]);
         return c.json(deviceOf(created), 201);
       }
-      const there = await findDevice(c.var.db, wanted.serial_no);
+      const there = await findDeviceBySerial(c.var.db, wanted.serial_no);
       if (there === undefined || there.model !== wanted.model) {
         throw new ProblemError(
           409,

@@ -2,7 +2,7 @@
 import { type Context, Hono } from 'hono';
 import { type ByteRange, parseByteRange } from '../../protocol/byte-range.ts';
 import { verifyDownload } from '../../protocol/download-link.ts';
-import { findDevice } from '../../store/devices.ts';
+import { findDeviceBySerial } from '../../store/devices.ts';
 import type { AppEnv } from '../context.ts';
 import { problem } from '../problem.ts';
 import { type Content, openContent } from './content.ts';
@@ -24,7 +24,7 @@ export const downloads = new Hono<AppEnv>().get('/download/:sha256/:filename', a
 });
 
 async function isWelcome(c: Context<AppEnv>, serialNo: string): Promise<boolean> {
-  const device = await findDevice(c.var.db, serialNo);
+  const device = await findDeviceBySerial(c.var.db, serialNo);
   return device !== undefined && device.revokedAt === null && device.decommissionedAt === null;
 }
 

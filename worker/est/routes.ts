@@ -12,7 +12,7 @@ import {
 } from '../../store/certificates.ts';
 import { digestSecret } from '../../store/credentials.ts';
 import { insertEvents } from '../../store/device-events.ts';
-import { findDevice } from '../../store/devices.ts';
+import { findDeviceBySerial } from '../../store/devices.ts';
 import { type DeviceEnv, requireDevice } from '../auth/device.ts';
 import { problem } from '../problem.ts';
 import { BadRequest, caCertificates, issue, readRequest, revocationList } from './authority.ts';
@@ -42,8 +42,8 @@ export const est = new Hono<DeviceEnv>()
     if (!(await attempts.attempt(TRIES, TRIES_WINDOW_S))) {
       return problem(429, 'Too many attempts', 'Wait a quarter of an hour and try again.');
     }
-    const device = await findDevice(c.var.db, login.serial_no);
-    if (device?.serialNo !== login.serial_no || device.revokedAt !== null) return wrongToken();
+    const device = await findDeviceBySerial(c.var.db, login.serial_no);
+    if (device === undefined || device.revokedAt !== null) return wrongToken();
     return grant(c, { id: device.id, serial_no: device.serialNo }, body, async (certificate) => {
       const hash = await digestSecret(login.token);
       const redeemed = await redeemEnrolmentToken(c.var.db, hash, certificate, new Date());

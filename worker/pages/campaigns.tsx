@@ -5,7 +5,7 @@ import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import { campaignStatus, paging } from '../../protocol/api.ts';
 import { errorReportOf } from '../../protocol/error-report.ts';
 import { listCampaigns } from '../../store/campaigns.ts';
-import { findDevice } from '../../store/devices.ts';
+import { findDeviceBySerial } from '../../store/devices.ts';
 import { CampaignPage } from '../../views/campaign-live.tsx';
 import { Campaigns } from '../../views/campaigns.tsx';
 import { errorPage, page } from '../../views/layout.tsx';
@@ -91,7 +91,7 @@ export const campaigns = new Hono<AppEnv>()
     const { row } = await theCampaign(c, c.req.param('id'));
     const { serial_no = '' } = fieldsOf(await c.req.parseBody());
     return orSay(c, row.id, async () => {
-      const device = await findDevice(c.var.db, serial_no);
+      const device = await findDeviceBySerial(c.var.db, serial_no);
       if (device === undefined) {
         throw new ProblemError(409, 'No such device', `No device has the serial number ${serial_no}.`);
       }
