@@ -34,7 +34,15 @@ import {
 import { Members } from './members.ts';
 import { offerAsking, offerNext } from './offering.ts';
 import { offerCommands } from './offers.ts';
-import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice } from './operator.ts';
+import {
+  acceptTrouble,
+  advance,
+  type Outcome,
+  refuse,
+  restartOffers,
+  retryFailed,
+  skipDevice,
+} from './operator.ts';
 import { Pace } from './pace.ts';
 import { isForNobody, prepareStep, unprepared } from './prepare.ts';
 import { type RehearsalInput, rehearse } from './rehearsal/rehearse.ts';
@@ -118,6 +126,7 @@ export class Campaign extends DurableObject<Env> {
     const book = this.#book;
     if (book?.state.status !== 'paused') return refuse(this.#cannot('resume', 'paused'));
     acceptTrouble(book);
+    restartOffers(book, Date.now());
     return this.#goOn(book);
   }
 
@@ -382,7 +391,7 @@ export class Campaign extends DurableObject<Env> {
     book.sweepOn(now);
     const due = book.decide(
       this.#members.due(now, DUE),
-      (member) => afterTime(member, book.policy, now),
+      (member) => afterTime(member, book.policy, now, state.status === 'paused'),
       now,
     );
     if (this.#runs(book)) {
