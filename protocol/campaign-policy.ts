@@ -33,7 +33,8 @@ export type CampaignTarget = z.infer<typeof campaignTarget>;
  */
 export const stage = z
   .object({
-    name: z.string().min(1).max(64),
+    /** Left out, it is `stage 1`, `stage 2` …, by its place. */
+    name: z.string().max(64).default(''),
     percentage: z.number().gt(0).max(100).optional(),
     count: z.int().min(1).max(10_000_000).optional(),
     group: label.optional(),
@@ -78,6 +79,7 @@ const stages = z
     },
     { error: 'percentages are cumulative: each stage must reach further than the one before' },
   )
+  .overwrite((list) => list.map((s, i) => (s.name === '' ? { ...s, name: `stage ${i + 1}` } : s)))
   .refine((list) => list.at(-1)?.percentage === 100 && list.at(-1)?.count === undefined, {
     error: 'the last stage must reach 100 %',
   });

@@ -71,6 +71,11 @@ describe('the beginning of a campaign', () => {
     expect((await campaign(id)).status).toBe('cancelled');
   });
 
+  it('needs no names of its stages', async () => {
+    const { id } = await draft('BEGIN-NAMES', 1, { stages: [{ percentage: 10 }, { percentage: 100 }] });
+    expect((await campaign(id)).stages).toMatchObject([{ name: 'stage 1' }, { name: 'stage 2' }]);
+  });
+
   it('is refused after its end, and so is another attempt for what failed, which stays failed', async () => {
     const past = await draft('BEGIN-ENDED', 1, { end_at: '2020-01-01T00:00:00Z' });
     expect((await post(past.id, 'start')).body.detail).toMatch(/ended at 2020/);

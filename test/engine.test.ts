@@ -119,6 +119,31 @@ describe('the campaign engine', () => {
     expect(waits.every(({ serial_no }) => away.includes(serial_no))).toBe(true);
   });
 
+  it('does not blame devices for a pause in which they could not take their offers', async () => {
+    const of = model('rest');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const [there = '', away = ''] = serials('PA', 2);
+    await fleet([there, away], of);
+    await deliver(sky, [{ serial_no: away, channel: 'status', payload: { status: 'offline' } }]);
+    const id = await start({
+      firmware_id: firmware.id,
+      stages: [{ name: 'all', percentage: 100 }],
+      update_timeout_s: 10,
+      failure_threshold: 100,
+    });
+    expect(await offered(id, 1)).toEqual([there]);
+    await eventually('the other one to be awaited', async () =>
+      (await members(id)).some(({ detail }) => detail?.includes('is offline')),
+    );
+    await sky.api('POST', `/campaigns/${id}/pause`);
+    await deliver(sky, [said(there, id, 'downloading')]);
+    // What was under way when it paused has no more time than otherwise; what waits has.
+    await eventually('the end of what was under way', async () => (await members(id, 'failed')).length === 1);
+    await fleet([away], of);
+    await sky.api('POST', `/campaigns/${id}/resume`);
+    expect(await offered(id, 1)).toEqual([away]);
+  });
+
   it('leaves out devices that are revoked, deleted or taken out of service meanwhile, whatever they were doing', async () => {
     const of = model('out');
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });

@@ -24,7 +24,15 @@ import { afterReport, isFinal, isPostponed, isStarted, leave, type Member, wakeA
 import { Members } from './members.ts';
 import { offerAsking } from './offering.ts';
 import { offerCommands } from './offers.ts';
-import { acceptTrouble, advance, type Outcome, refuse, retryFailed, skipDevice } from './operator.ts';
+import {
+  acceptTrouble,
+  advance,
+  type Outcome,
+  refuse,
+  restartOffers,
+  retryFailed,
+  skipDevice,
+} from './operator.ts';
 import { Pace } from './pace.ts';
 import { isForNobody, prepareStep, unprepared } from './prepare.ts';
 import { type RehearsalInput, rehearse } from './rehearsal/rehearse.ts';
@@ -97,6 +105,7 @@ export class Campaign extends DurableObject<Env> {
     const book = this.#book;
     if (book?.state.status !== 'paused') return refuse(this.#cannot('resume', 'paused'));
     acceptTrouble(book);
+    restartOffers(book, Date.now());
     return this.#goOn(book);
   }
 

@@ -55,7 +55,12 @@ export class Clock {
     const now = Date.now();
     if (state.preparing !== null) await this.#prepare(book);
     book.sweepOn(now);
-    const due = book.decide(book.members.due(now, DUE), (member) => afterTime(member, book.policy, now), now);
+    const isPaused = state.status === 'paused';
+    const due = book.decide(
+      book.members.due(now, DUE),
+      (member) => afterTime(member, book.policy, now, isPaused),
+      now,
+    );
     if (this.#runs(book)) {
       this.#endInTime(book, now);
       await this.#sometimes(book, now);

@@ -27,7 +27,7 @@ export async function joinLate(env: Env, db: Database, book: Book, now: number):
     const found = late.map((device) => ({ ...foundDevice(device), stage: last }));
     book.join(behindUplinks(found, uplinks), now);
     // They may lie before what was claimed already, so the clock is to find them.
-    book.decide(late, () => postpone(now, 'joined while the campaign ran'), now);
+    book.decide(late, (member) => postpone(member, now, 'joined while the campaign ran'), now);
     book.keep();
   }
 }

@@ -11,6 +11,7 @@ import {
   isFinal,
   type Member,
   offer,
+  postpone,
 } from './member.ts';
 import { newMemberRow } from './member-fixture.ts';
 
@@ -42,6 +43,17 @@ describe("a device's update", () => {
       const failed = afterReport({ ...offered, attempt }, report('failed'), many, T0);
       expect(failed?.next_at).toBe(T0 + Math.min(3_600_000, 60_000 * 2 ** (attempt - 1)));
     }
+  });
+
+  it('is not late for an offer it could not take: while paused, outside its window, after another campaign', () => {
+    const late = T0 + 601_000;
+    expect(afterTime(offered, policy, late)?.state).toBe('failed');
+    const kept = apply(offered, afterTime(offered, policy, late, true));
+    expect(afterTime(kept, policy, late + 599_000, true)?.state).not.toBe('failed');
+    const begun = say(offered, 'downloading');
+    expect(afterTime(begun, policy, late, true)?.state).toBe('failed');
+    const waiting = apply(offered, { state: 'pending', ...postpone(offered, late, 'waits for its window') });
+    expect(afterTime(waiting, policy, late)).toBeUndefined();
   });
 
   it('ignores reports that are late or repeated', () => {

@@ -170,8 +170,8 @@ export function afterHeartbeat(member: Member, hasVersion: boolean, now: number)
   return missedItsOffer ? { next_at: now } : undefined;
 }
 
-/** What the clock makes of a member that is neither untouched nor ended. */
-export function afterTime(member: Member, policy: CampaignPolicy, now: number): Change {
+/** What the clock makes of a member that is neither untouched nor ended. While paused, nobody can take an offer. */
+export function afterTime(member: Member, policy: CampaignPolicy, now: number, isPaused = false): Change {
   if (isFinal(member.state) || member.attempt === 0) return undefined;
   const over = now >= overAt(member, policy);
   const stuck = isStarted(member.state) && member.next_at !== null && now >= member.next_at;
@@ -179,6 +179,7 @@ export function afterTime(member: Member, policy: CampaignPolicy, now: number): 
     const detail = `no end within ${policy.update_timeout_s} s; last heard of as ${member.state}`;
     return afterFailure(member, { error: 'timeout', detail, failure: 'timeout' }, policy, now);
   }
+  if (over && isPaused && member.error === null) return restart(member, now);
   if (over) {
     const detail = `the device did not take the offer within ${policy.update_timeout_s} s`;
     return {
@@ -208,8 +209,16 @@ export function afterStep(member: Member, version: string, now: number): Change 
   };
 }
 
-/** Not now, for a reason that is no fault of the device: tried again at `until`. */
-export const postpone = (until: number, detail: string): Change => ({ next_at: until, detail });
+/** Not now, for a reason that is no fault of the device: tried again at `until`, and its time stands still. */
+export const postpone = (member: Member, until: number, detail: string): Change => ({
+  ...restart(member, until),
+  next_at: until,
+  detail,
+});
+
+/** It could not take its offer until `at`: its time runs from there, unless it has answered. */
+export const restart = ({ state, offered_at, error }: Member, at: number): Change =>
+  offered_at === null || error !== null || isStarted(state) ? undefined : { offered_at: at };
 
 /** An operator gives a member that failed another attempt. */
 export const retry = (now: number): Change => ({

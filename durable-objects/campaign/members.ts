@@ -137,6 +137,11 @@ export class Members {
     if (moved.length > 0) writeRows(this.#sql, moved);
   }
 
+  /** Members that were offered the update and have not begun. */
+  unanswered(): Member[] {
+    return this.#select("wake_at IS NOT NULL AND state IN ('pending', 'offered') AND attempt > 0");
+  }
+
   /** Some members in a state, of a stage: the first in their order, so an unbiased sample. */
   inState(stage: number, state: UpdateState, limit: number): Member[] {
     return this.#select('stage = ? AND state = ? LIMIT ?', stage, state, limit);

@@ -121,7 +121,7 @@ export function grant(book: Book, { chosen, cursor }: Choice, claimed: Claimed, 
     if (why === undefined) return offline.has(member.serial_no) ? waitFor(member, now) : offer(member, now);
     return why.superseded
       ? skip(member, 'superseded', `the newer campaign "${why.by}" has it`, now)
-      : postpone(now + BUSY_MS, `the campaign "${why.by}" has it first`);
+      : postpone(member, now + BUSY_MS, `the campaign "${why.by}" has it first`);
   };
   const offered = book
     .decide(chosen, decision, now)
@@ -160,9 +160,9 @@ function choose(book: Book, candidates: readonly Member[], most: number, now: nu
     const before = (member.gateway === null ? undefined : behind?.get(member.gateway)) ?? 0;
     if (wait > 0) {
       const guessed = member.zone === null && usesDeviceZones(book) ? ' (its time zone is guessed)' : '';
-      book.move(member, postpone(now + wait, `waits for its maintenance window${guessed}`), now);
+      book.move(member, postpone(member, now + wait, `waits for its maintenance window${guessed}`), now);
     } else if (max_per_gateway != null && member.gateway !== null && before >= max_per_gateway) {
-      book.move(member, postpone(now + BUSY_MS, `waits for others behind ${member.gateway}`), now);
+      book.move(member, postpone(member, now + BUSY_MS, `waits for others behind ${member.gateway}`), now);
     } else {
       if (member.gateway !== null) behind?.set(member.gateway, before + 1);
       chosen.push(member);

@@ -1,7 +1,7 @@
 /** What an operator may do to a campaign that runs, beside pausing and ending it. */
 import type { Book } from './book.ts';
 import { weighted } from './gate.ts';
-import { retry, skip } from './member.ts';
+import { restart, retry, skip } from './member.ts';
 import { placeOf, START } from './members.ts';
 import { emptyCounts, type Failures, failed, noFailures } from './stages.ts';
 
@@ -61,6 +61,11 @@ export function acceptTrouble(book: Book): void {
   state.accepted_failures = weighted(definition.policy, failures);
   state.accepted_members = members;
   if (state.silent > 0) state.silence_accepted = true;
+}
+
+/** Nobody could take an offer while the campaign was paused, so the time for that begins anew. */
+export function restartOffers(book: Book, now: number): void {
+  book.decide(book.members.unanswered(), (member) => restart(member, now), now);
 }
 
 /** What has failed in the open stage, and how many members that are. */
