@@ -29,6 +29,9 @@ describe('the pace of a campaign', () => {
   it('does not make up for the time in which nobody could begin', () => {
     const pace = new Pace();
     pace.take(0, 60, 0);
-    expect(pace.take(3_600_000, 60, 1000)).toBeLessThanOrEqual(2);
+    expect(pace.take(3_600_000, 60, 1000)).toBe(1);
+    const fast = new Pace();
+    fast.take(0, 6000, 0);
+    expect(fast.take(3_600_000, 6000, 1000)).toBe(125);
   });
 });

@@ -12,9 +12,9 @@ export function rateNow(
 }
 
 /**
- * A token bucket: `rate_per_minute` evenly over the minute, with room for one second's worth (at least one), and for
- * what comes in until the next tick, so that a slow rate loses nothing to rounding. It starts with one second's worth,
- * so that a restarted object cannot exceed the rate.
+ * A token bucket: `rate_per_minute` evenly over the minute, with room for what comes in between two ticks of a second,
+ * the later of them a little late. Below one a second that is less than two, so two never begin at once. It starts with
+ * one second's worth, so that a restarted object cannot exceed the rate.
  */
 /** What adding up fractions may lack of a whole. */
 const ROUNDING = 1e-9;
@@ -32,7 +32,7 @@ export class Pace {
   take(now: number, ratePerMinute: number, wanted: number): number {
     const perMs = ratePerMinute / 60_000;
     const perSecond = perMs * 1000;
-    const room = Math.max(1, perSecond) + perSecond;
+    const room = perSecond < 1 ? 1 + perSecond : perSecond * 1.25;
     const elapsed = this.#at === undefined ? 1000 : Math.max(0, now - this.#at);
     this.#tokens = Math.min(room, this.#tokens + elapsed * perMs);
     // The very first update must not wait for a slow rate to fill the bucket.
