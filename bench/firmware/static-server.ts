@@ -5,6 +5,7 @@ import { createReadStream, existsSync, mkdirSync, statSync, writeFileSync } from
 import { createServer } from 'node:http';
 import { createServer as createSocket } from 'node:net';
 import { basename, delimiter, join } from 'node:path';
+import { parseByteRange } from '../../protocol/byte-range.ts';
 import { eventually } from '../../test/skylark.ts';
 
 export interface StaticServer {
@@ -53,8 +54,11 @@ async function ended(child: ChildProcess): Promise<void> {
 async function serveByNode(directory: string): Promise<StaticServer> {
   const server = createServer((request, response) => {
     const file = join(directory, basename(request.url ?? ''));
-    response.setHeader('Content-Length', statSync(file).size);
-    createReadStream(file, { highWaterMark: 512 * 1024 }).pipe(response);
+    const { size } = statSync(file);
+    const range = parseByteRange(request.headers.range, size);
+    const [start, length] = range.kind === 'part' ? [range.offset, range.length] : [0, size];
+    response.writeHead(range.kind === 'part' ? 206 : 200, { 'Content-Length': length });
+    createReadStream(file, { start, end: start + length - 1, highWaterMark: 512 * 1024 }).pipe(response);
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
