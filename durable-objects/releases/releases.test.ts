@@ -177,7 +177,7 @@ describe('publishing a release', () => {
     const good = await releaseKey.sign(bytes);
     for (const bad of [
       await rootKey.sign(bytes),
-      { ...good, sig: `00${good.sig.slice(2)}` },
+      { ...good, sig: `${good.sig.startsWith('0') ? '1' : '0'}${good.sig.slice(1)}` },
       await releaseKey.sign(new Uint8Array(3)),
     ]) {
       expect(await releases.publish(release('v1'), { signatures: [bad] })).toMatchObject({
