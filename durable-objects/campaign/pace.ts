@@ -1,6 +1,9 @@
 /** How many updates may begin now. Pure but for the bucket's level. */
 import type { CampaignPolicy } from '../../protocol/api.ts';
 
+/** What adding up fractions may lack of a whole. */
+const ROUNDING = 1e-9;
+
 /** The rate a campaign has reached: with a ramp it grows with every so many completed updates. */
 export function rateNow(
   { rate_per_minute, ramp }: Pick<CampaignPolicy, 'rate_per_minute' | 'ramp'>,
@@ -16,9 +19,6 @@ export function rateNow(
  * the later of them a little late. Below one a second that is less than two, so two never begin at once. It starts with
  * one second's worth, so that a restarted object cannot exceed the rate.
  */
-/** What adding up fractions may lack of a whole. */
-const ROUNDING = 1e-9;
-
 export class Pace {
   #tokens = 0;
   #at: number | undefined;
