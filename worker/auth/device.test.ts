@@ -1,6 +1,8 @@
 import { env } from 'cloudflare:test';
 import 'reflect-metadata';
 import * as x509 from '@peculiar/x509';
+import type { SQL } from 'drizzle-orm';
+import { PgDialect } from 'drizzle-orm/pg-core';
 import { type JWTPayload, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Env } from '../../durable-objects/env.ts';
@@ -12,13 +14,17 @@ const kid = '01ab';
 const path = '/api/v1/updates/check';
 const nowS = () => Math.floor(Date.now() / 1000);
 
-/** A ledger that holds one certificate, or none that is good. */
+/** A ledger that holds one certificate, whose number is `kid`, or none that is good. */
 function ledger(pem?: string): Database {
-  const found = pem === undefined ? [] : [{ pem, deviceId: 'id-1', serialNo: 'D1' }];
+  let found: object[] = [];
   const query = {
     from: () => query,
     innerJoin: () => query,
-    where: () => query,
+    where: (condition: SQL) => {
+      const asked = new PgDialect().sqlToQuery(condition).params[0];
+      if (pem !== undefined && asked === kid) found = [{ pem, deviceId: 'id-1', serialNo: 'D1' }];
+      return query;
+    },
     limit: async () => found,
   };
   // Just as much of Drizzle as the one query under test calls.
@@ -49,8 +55,8 @@ const claims = (change: JWTPayload = {}): JWTPayload => ({
   jti: crypto.randomUUID(),
   ...change,
 });
-const sign = (payload: JWTPayload, key = p256.key, alg = 'ES256') =>
-  new SignJWT(payload).setProtectedHeader({ alg, kid }).sign(key);
+const sign = (payload: JWTPayload, key = p256.key, alg = 'ES256', named = kid) =>
+  new SignJWT(payload).setProtectedHeader({ alg, kid: named }).sign(key);
 const ask = (token: string, url = `https://ota.example${path}?serial_no=D1`, db = ledger(p256.pem)) =>
   proveDevice(new Request(url, { headers: { Authorization: `Bearer ${token}` } }), worker, db);
 const proved = { device_id: 'id-1', serial_no: 'D1' };
@@ -65,6 +71,11 @@ describe('a device over HTTPS', () => {
     expect(await ask(await sign(claims()))).toEqual(proved);
     const token = await sign(claims(), ed25519.key, 'EdDSA');
     expect(await ask(token, undefined, ledger(ed25519.pem))).toEqual(proved);
+  });
+
+  it.each(['01AB', '1ab', '0001ab'])('may write the number of its certificate as %s', async (named) => {
+    expect(await ask(await sign(claims(), p256.key, 'ES256', named))).toEqual(proved);
+    expect(await ask(await sign(claims(), p256.key, 'ES256', '01ac'))).toMatch(/unknown/);
   });
 
   it('may leave out the prefix of the API', async () => {

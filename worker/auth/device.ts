@@ -55,7 +55,7 @@ export async function proveDevice(request: Request, env: Env, db: Database): Pro
   if (token === undefined) return 'Send a token signed with the key of your certificate.';
   const head = header.safeParse(readHeader(token));
   if (!head.success) return 'The token needs alg ES256 or EdDSA and the certificate serial number as kid.';
-  const certificate = await findGoodCertificate(db, head.data.kid.toLowerCase(), new Date());
+  const certificate = await findGoodCertificate(db, serialHexOf(head.data.kid), new Date());
   if (certificate === undefined) return 'The certificate is unknown, expired or revoked.';
   const said = await verify(token, head.data.alg, certificate.pem);
   if (typeof said === 'string') return said;
@@ -66,6 +66,12 @@ export async function proveDevice(request: Request, env: Env, db: Database): Pro
   if (!(await shard.useToken(said.sub, said.jti, Math.ceil(said.exp), uplinkOf(request))))
     return 'This token was used before.';
   return { device_id: certificate.deviceId, serial_no: certificate.serialNo };
+}
+
+/** As it is stored, in whole bytes: a number written in hex may have lost its leading zero. */
+function serialHexOf(kid: string): string {
+  const digits = kid.toLowerCase().replace(/^0+(?=.)/, '');
+  return digits.padStart(digits.length + (digits.length % 2), '0');
 }
 
 function readHeader(token: string): unknown {
