@@ -12,7 +12,7 @@ import type {
 import { CAMPAIGN_STATUSES, campaignPolicy } from '../protocol/api.ts';
 import { batchRows } from './batch-rows.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor } from './page.ts';
+import { pageOf, readCursor, timeAndUuidKey } from './page.ts';
 import { allCampaigns as all, campaignDevices, campaigns, firmware } from './schema.ts';
 
 export type CampaignRow = typeof campaigns.$inferSelect;
@@ -58,7 +58,7 @@ export async function listCampaigns(
   filter: CampaignFilter,
   paging: Paging,
 ): Promise<Page<CampaignSummary>> {
-  const [at, id] = readCursor(paging.cursor) ?? [];
+  const [at, id] = readCursor(paging.cursor, timeAndUuidKey) ?? [];
   const rows = await db
     .select({ campaign: getViewSelectedFields(all), version: firmware.version })
     .from(all)

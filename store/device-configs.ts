@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { ConfigChange, ConfigEntry, Page, Paging } from '../protocol/api.ts';
 import { type Cache, cacheKey, TTL_S } from './cache.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor } from './page.ts';
+import { pageOf, readCursor, timeKey } from './page.ts';
 import { deviceConfigHistory, deviceConfigs } from './schema.ts';
 
 /** A setting as it is stored; whether a pending value has expired depends on when one looks. */
@@ -60,7 +60,7 @@ export async function listConfigHistory(
   paging: Paging,
 ): Promise<Page<ConfigChange>> {
   const history = deviceConfigHistory;
-  const [at, id] = readCursor(paging.cursor) ?? [];
+  const [at, id] = readCursor(paging.cursor, timeKey) ?? [];
   const before =
     at === undefined || id === undefined
       ? undefined

@@ -2,7 +2,7 @@
 import { and, desc, eq, lt, or, type SQL, sql } from 'drizzle-orm';
 import type { DeviceEvent, Page, Paging } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor } from './page.ts';
+import { pageOf, readCursor, timeKey } from './page.ts';
 import { deviceEvents } from './schema.ts';
 
 export interface NewDeviceEvent {
@@ -34,7 +34,7 @@ export const noteConnection = (kind: 'online' | 'offline', rows: SQL, at: SQL): 
 
 /** A device's timeline, newest first. */
 export async function listEvents(db: Database, deviceId: string, paging: Paging): Promise<Page<DeviceEvent>> {
-  const [at, id] = readCursor(paging.cursor) ?? [];
+  const [at, id] = readCursor(paging.cursor, timeKey) ?? [];
   const before =
     at === undefined || id === undefined
       ? undefined

@@ -21,7 +21,7 @@ import { batchRows } from './batch-rows.ts';
 import type { Database } from './connection.ts';
 import { noteConnection } from './device-events.ts';
 import { groupsCondition } from './groups.ts';
-import { pageOf, readCursor } from './page.ts';
+import { nameKey, pageOf, readCursor } from './page.ts';
 import { devices } from './schema.ts';
 
 /** Rows of one bulk statement. */
@@ -69,7 +69,7 @@ export interface DeviceFilter {
 
 /** A page of devices in the order of their serial numbers (by bytes). */
 export async function listDevices(db: Database, filter: DeviceFilter, paging: Paging): Promise<Page<Device>> {
-  const after = readCursor(paging.cursor)?.[0];
+  const after = readCursor(paging.cursor, nameKey)?.[0];
   const inGroup = filter.group === undefined ? undefined : await groupsCondition(db, [filter.group]);
   const rows = await db
     .select()

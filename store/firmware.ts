@@ -4,7 +4,7 @@ import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import type { Firmware, FirmwareDescription, FirmwareDocument, Page, Paging } from '../protocol/api.ts';
 import type { Named } from '../protocol/target-path.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor } from './page.ts';
+import { pageOf, readCursor, timeAndUuidKey } from './page.ts';
 import { firmware } from './schema.ts';
 
 export type FirmwareRow = typeof firmware.$inferSelect;
@@ -62,7 +62,7 @@ export async function listFirmware(
   filter: FirmwareFilter,
   paging: Paging,
 ): Promise<Page<Firmware>> {
-  const [at, id] = readCursor(paging.cursor) ?? [];
+  const [at, id] = readCursor(paging.cursor, timeAndUuidKey) ?? [];
   const rows = await db
     .select()
     .from(firmware)

@@ -3,7 +3,7 @@ import { and, arrayOverlaps, asc, eq, gt, gte, inArray, isNull, lt, or, type SQL
 import type { Group, GroupRule, Page, Paging } from '../protocol/api.ts';
 import { inRange, parseVersionRange } from '../protocol/version.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor } from './page.ts';
+import { nameKey, pageOf, readCursor } from './page.ts';
 import { campaigns, deviceGroups, devices } from './schema.ts';
 
 type GroupRow = typeof deviceGroups.$inferSelect;
@@ -17,7 +17,7 @@ const groupOf = ({ name, description, rule }: Pick<GroupRow, 'name' | 'descripti
 
 /** A page of groups by name: those that were made, and those that exist because a device says so. */
 export async function listGroups(db: Database, paging: Paging): Promise<Page<Group>> {
-  const after = readCursor(paging.cursor)?.[0] ?? '';
+  const after = readCursor(paging.cursor, nameKey)?.[0] ?? '';
   const limit = paging.limit + 1;
   const [made, said] = await db.batch([
     db

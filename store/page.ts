@@ -1,17 +1,22 @@
 /** Keyset pages: a cursor is the sort key of the last row of the page before it. */
 import { z } from 'zod';
 import type { Page } from '../protocol/api.ts';
+import { isStorable } from '../protocol/identifiers.ts';
 
-const parts = z.array(z.string()).max(4);
+const text = z.string().refine(isStorable);
+/** What a list is sorted by, as its cursors have it. */
+export const nameKey = z.tuple([text]);
+export const timeKey = z.tuple([z.iso.datetime(), text]);
+export const timeAndUuidKey = z.tuple([z.iso.datetime(), z.uuid()]);
 
-/** Thrown where a cursor was not made by `pageOf`. */
+/** Thrown where a cursor was not made by this list. */
 export class BadCursor extends Error {}
 
 /** The sort key inside a cursor; `undefined` for the first page. Throws {@link BadCursor}. */
-export function readCursor(cursor: string | undefined): string[] | undefined {
+export function readCursor<Key>(cursor: string | undefined, key: z.ZodType<Key>): Key | undefined {
   if (cursor === undefined) return undefined;
   try {
-    return parts.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString()));
+    return key.parse(JSON.parse(Buffer.from(cursor, 'base64url').toString()));
   } catch {
     throw new BadCursor('this cursor was not made by this list: leave it out to start again');
   }

@@ -4,7 +4,7 @@ import type { DeviceUpdate, Page, Paging, UpdateState } from '../protocol/api.ts
 import { timelineOf, type UpdateStep, type UpdateTimeline } from '../protocol/update-timeline.ts';
 import type { Database } from './connection.ts';
 import { UUID } from './devices.ts';
-import { pageOf, readCursor } from './page.ts';
+import { nameKey, pageOf, readCursor, timeAndUuidKey } from './page.ts';
 import { allCampaigns as campaigns, allCampaignDevices as updates } from './schema.ts';
 
 type UpdateRow = typeof updates.$inferSelect;
@@ -40,7 +40,7 @@ export async function listCampaignDevices(
   filter: { status?: UpdateState | undefined; error?: string | undefined },
   paging: Paging,
 ): Promise<Page<DeviceUpdate>> {
-  const after = readCursor(paging.cursor)?.[0];
+  const after = readCursor(paging.cursor, nameKey)?.[0];
   const rows = await db
     .select()
     .from(updates)
@@ -68,7 +68,7 @@ export async function listDeviceUpdates(
   deviceId: string,
   paging: Paging,
 ): Promise<Page<DeviceUpdate>> {
-  const [at, id] = readCursor(paging.cursor) ?? [];
+  const [at, id] = readCursor(paging.cursor, timeAndUuidKey) ?? [];
   const rows = await db
     .select({ update: columns, name: campaigns.name })
     .from(updates)
