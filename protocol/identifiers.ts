@@ -32,7 +32,8 @@ export const label = z
   .trim()
   .min(1)
   .max(64)
-  .regex(/^[^\p{Cc}]*$/u, 'no control characters');
+  // Not `regex`: a pattern in the OpenAPI document has no flags.
+  .refine((said) => !/\p{Cc}/u.test(said), 'no control characters');
 
 /** Whether a database keeps this text as it is: JSON may also spell NUL and halves of surrogate pairs. */
 export const isStorable = (text: string): boolean => text.isWellFormed() && !text.includes('\0');

@@ -40,6 +40,12 @@ export const settings = z.object({
 });
 export type Settings = z.infer<typeof settings>;
 
+/** Some settings, to be changed: what is misspelt is refused, or it would undo what it was meant to change. */
+export const someSettings = settings
+  .partial()
+  .extend({ campaign_defaults: campaignDefaults.strict().optional() })
+  .strict();
+
 /** The settings and their version, which counts their changes. */
 export const versionedSettings = z.object({ version: z.int(), settings });
 export type VersionedSettings = z.infer<typeof versionedSettings>;

@@ -1,9 +1,11 @@
 /** Answers to writes that carried an `Idempotency-Key`, so that a repeated request does its work once. */
-import { and, eq, lt } from 'drizzle-orm';
+import { and, eq, lt, sql } from 'drizzle-orm';
 import type { Database } from './connection.ts';
 import { idempotencyKeys } from './schema.ts';
 
 const KEEP_MS = 24 * 3_600_000;
+/** Whoever claimed a key this long ago and has not answered will not any more: its process is gone. */
+const LOST_MS = 120_000;
 
 /** What is known of a key: it is ours to answer now, or was answered, or is being answered, or is another request's. */
 export type Claim =
@@ -26,7 +28,12 @@ export async function claimKey(
     db
       .insert(idempotencyKeys)
       .values({ actor, key, requestDigest, createdAt: now })
-      .onConflictDoNothing()
+      .onConflictDoUpdate({
+        target: [idempotencyKeys.actor, idempotencyKeys.key],
+        set: { createdAt: now },
+        setWhere: sql`${idempotencyKeys.status} IS NULL AND ${idempotencyKeys.requestDigest} = ${requestDigest}
+          AND ${idempotencyKeys.createdAt} < ${new Date(now.getTime() - LOST_MS).toISOString()}`,
+      })
       .returning(),
     db.select().from(idempotencyKeys).where(mine),
   ]);

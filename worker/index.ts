@@ -23,6 +23,8 @@ export { FleetShard } from '../durable-objects/fleet-shard/fleet-shard.ts';
 export { FleetStream } from '../durable-objects/fleet-stream.ts';
 export { Releases } from '../durable-objects/releases/releases.ts';
 
+const METHODS = ['GET', 'POST', 'PUT', 'DELETE'];
+
 const app = new OpenAPIHono<AppEnv>();
 
 app.use(async (c, next) => {
@@ -56,13 +58,29 @@ app.route('/', ingest);
 app.route('/', tuf);
 app.route('/', pages);
 
-app.notFound((c) =>
-  c.req.header('Accept')?.includes('text/html') === true
+app.notFound((c) => {
+  const allowed = METHODS.filter((method) => answers(method, c.req.path));
+  if (allowed.length > 0) {
+    const answer = problem(
+      405,
+      'Method not allowed',
+      `Nothing answers ${c.req.method} here: use ${allowed.join(', ')}.`,
+    );
+    answer.headers.set('Allow', allowed.join(', '));
+    return answer;
+  }
+  return c.req.header('Accept')?.includes('text/html') === true
     ? c.html(errorPage('Not found', 'There is no such page.'), 404)
-    : problem(404, 'Not found', `Nothing answers ${c.req.method} here.`),
-);
+    : problem(404, 'Not found', `Nothing answers ${c.req.method} here.`);
+});
 app.onError((error, c) => {
   if (error instanceof ProblemError) return error.getResponse();
+  if (error instanceof HTTPException && error.status === 415)
+    return problem(
+      415,
+      'Unsupported media type',
+      'Send JSON with "Content-Type: application/json", or see /openapi.json.',
+    );
   if (error instanceof HTTPException) return problem(error.status, 'Cannot be understood', error.message);
   if (error instanceof BadCursor) return problem(400, 'Bad cursor', error.message);
   if (isDataException(error))
@@ -78,6 +96,11 @@ app.onError((error, c) => {
 export default {
   fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(request, env, ctx),
 } satisfies ExportedHandler<Env>;
+
+/** Whether there is a route for it, middleware aside. */
+function answers(method: string, path: string): boolean {
+  return app.router.match(method, path)[0].some(([[, route]]) => route.method === method);
+}
 
 /** PostgreSQL's class 22: the input, not the database, is at fault (a NUL character, for instance). */
 function isDataException(error: unknown): boolean {

@@ -1,6 +1,6 @@
 /** Errors as RFC 9457 problem details: built in one place, so that every door says them the same way. */
 import { HTTPException } from 'hono/http-exception';
-import type { ZodError } from 'zod';
+import type { ZodError, z } from 'zod';
 import type { Problem } from '../protocol/api.ts';
 
 type FieldErrors = NonNullable<Problem['errors']>;
@@ -46,7 +46,19 @@ export function invalidInput(error: ZodError): Response {
 
 /** One entry a field, its path in dots. */
 export function fieldErrors(error: ZodError): FieldErrors {
-  return error.issues.map((issue) => ({ field: issue.path.join('.'), message: issue.message }));
+  return error.issues
+    .flatMap(nearest)
+    .map((issue) => ({ field: issue.path.join('.'), message: issue.message }));
+}
+
+/** Of alternatives, what is wrong with the one that fits furthest in; of equals, with the last. */
+function nearest(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const depth = (issues: readonly z.core.$ZodIssue[]) =>
+    Math.max(0, ...issues.map(({ path }) => path.length));
+  const [best] = issue.errors.toReversed().toSorted((a, b) => depth(b) - depth(a));
+  if (best === undefined) return [issue];
+  return best.flatMap(nearest).map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }));
 }
 
 /** What a problem says, for a page to show. */

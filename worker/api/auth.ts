@@ -4,7 +4,7 @@ import { role } from '../../protocol/api.ts';
 import { signIn } from '../auth/sign-in.ts';
 import { issueToken, TOKEN_TTL_S } from '../auth/tokens.ts';
 import { ProblemError } from '../problem.ts';
-import { body, json, route, router } from './route.ts';
+import { body, json, problemAs, route, router } from './route.ts';
 
 const credentials = z.object({ email: z.string().min(1).max(320), password: z.string().min(1).max(1024) });
 const token = z.object({ token: z.string(), expires_in: z.int(), role });
@@ -17,7 +17,10 @@ export const auth = router().openapi(
     summary: 'Sign in',
     security: [],
     request: body(credentials),
-    responses: { 200: json(token, 'A token for the Authorization header') },
+    responses: {
+      200: json(token, 'A token for the Authorization header'),
+      429: problemAs('Too many wrong passwords'),
+    },
   }),
   async (c) => {
     const { email, password } = c.req.valid('json');

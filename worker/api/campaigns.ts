@@ -25,9 +25,10 @@ import {
 import { ProblemError } from '../problem.ts';
 import { etagOf, requireMatch } from './etag.ts';
 import { theCampaign, theDevice, theFirmware } from './lookup.ts';
-import { body, json, page, route, router, uuidParam } from './route.ts';
+import { body, json, page, problemAs, route, router, uuidParam } from './route.ts';
 
 const tags = ['campaigns'];
+const changedMeanwhile = problemAs('If-Match names another version of it');
 const read = requires('read');
 const operate = requires('operate');
 
@@ -114,7 +115,7 @@ export const campaigns = router()
       summary: 'Change its name or policy; the stages only while it is a draft',
       middleware: [operate] as const,
       request: { params: uuidParam, ...body(change) },
-      responses: { 200: json(campaign, 'The campaign as it is now') },
+      responses: { 200: json(campaign, 'The campaign as it is now'), 412: changedMeanwhile },
     }),
     async (c) => {
       const found = await theCampaign(c, c.req.valid('param').id);
@@ -138,7 +139,7 @@ export const campaigns = router()
         params: uuidParam.extend({ action: z.enum(CAMPAIGN_ACTIONS) }),
         ...retryRequest,
       },
-      responses: { 200: json(campaign, 'The campaign as it is now') },
+      responses: { 200: json(campaign, 'The campaign as it is now'), 412: changedMeanwhile },
     }),
     async (c) => {
       const { id, action } = c.req.valid('param');
@@ -202,7 +203,7 @@ for (const action of CAMPAIGN_ACTIONS) {
       tags,
       summary: ACTIONS[action],
       request: { params: uuidParam, ...(action === 'retry' ? retryRequest : {}) },
-      responses: { 200: json(campaign, 'The campaign as it is now') },
+      responses: { 200: json(campaign, 'The campaign as it is now'), 412: changedMeanwhile },
     }),
   );
 }

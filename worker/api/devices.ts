@@ -55,7 +55,7 @@ const MAX_CONFIG = 65_536;
 const wantedConfig = configUpdate.shape.config
   .refine((said) => Object.keys(said).length > 0, 'name at least one setting')
   .refine((said) => JSON.stringify(said).length <= MAX_CONFIG, `at most ${MAX_CONFIG} characters as JSON`);
-const configBody = z.union([z.object({ config: wantedConfig }), wantedConfig]);
+const configBody = z.union([z.strictObject({ config: wantedConfig }), wantedConfig]);
 const isWrapped = (said: z.infer<typeof configBody>): said is { config: Record<string, string> } =>
   typeof said.config === 'object';
 const enrolmentToken = z.object({ token: z.string(), expires_at: z.iso.datetime() });

@@ -93,7 +93,7 @@ firmwareUploads.openAPIRegistry.registerPath(
     path: '/firmware/uploads/{id}/parts/{n}',
     tags,
     summary: 'Upload one part, its bytes as the body',
-    request: { params: uuidParam.extend({ n: z.coerce.number().int() }), body: { content: partBytes } },
+    request: { params: uuidParam.extend({ n: z.int().min(1) }), body: { content: partBytes } },
     responses: { 204: { description: 'The part is stored' } },
   }),
 );

@@ -6,13 +6,14 @@ import { identify } from '../auth/principal.ts';
 import type { AppEnv } from '../context.ts';
 import { problem } from '../problem.ts';
 
+const WRITES = ['POST', 'PUT', 'DELETE'];
 const MAX_KEPT_BYTES = 64 * 1024;
 
-/** For every POST and PUT with the header and a JSON body or none. Uploads are idempotent by their content. */
+/** For every write with the header, but those of firmware's bytes: uploads are idempotent by their content. */
 export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   const key = c.req.header('Idempotency-Key');
   const type = c.req.header('Content-Type') ?? 'application/json';
-  if (key === undefined || !['POST', 'PUT'].includes(c.req.method) || !type.startsWith('application/json')) {
+  if (key === undefined || !WRITES.includes(c.req.method) || !/^(application\/json|text\/csv)/i.test(type)) {
     return next();
   }
   if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
@@ -41,7 +42,10 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   if (claim.kind === 'answered') {
     return new Response(claim.body === '' ? null : claim.body, {
       status: claim.status,
-      headers: { 'Content-Type': 'application/json', 'Idempotency-Replayed': 'true' },
+      headers: {
+        ...(claim.body === '' ? {} : { 'Content-Type': 'application/json' }),
+        'Idempotency-Replayed': 'true',
+      },
     });
   }
   await next();

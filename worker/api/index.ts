@@ -1,5 +1,7 @@
 /** `/api/v1`: everything programs use, and the document that describes it. */
 import { z } from '@hono/zod-openapi';
+import { bodyLimit } from 'hono/body-limit';
+import { problem } from '../problem.ts';
 import { tufAdministration } from '../tuf/routes.ts';
 import { auth } from './auth.ts';
 import { campaignRehearsal } from './campaign-rehearsal.ts';
@@ -13,10 +15,25 @@ import { firmwareDocuments } from './firmware-documents.ts';
 import { firmwareUploads } from './firmware-uploads.ts';
 import { groups } from './groups.ts';
 import { idempotent } from './idempotency.ts';
+import { otherDoors } from './other-doors.ts';
 import { json, route, router } from './route.ts';
 import { stats } from './stats.ts';
 import { streams } from './streams.ts';
 import { system } from './system.ts';
+
+const DESCRIPTION = `Over-the-air updates for IoT fleets. Errors are RFC 9457 problem details; lists go on where
+\`next_cursor\` is given as \`cursor\`; POST, PUT and DELETE accept an \`Idempotency-Key\`.`;
+
+const MAX_BODY_BYTES = 20 * 1024 * 1024;
+const limited = bodyLimit({
+  maxSize: MAX_BODY_BYTES,
+  onError: async (c) => {
+    // Who is still sending does not listen yet, and would only see the connection break.
+    const { body } = c.req.raw;
+    if (body?.locked === false) await body.pipeTo(new WritableStream());
+    return problem(413, 'Body too large', `At most ${MAX_BODY_BYTES} bytes at a time.`);
+  },
+});
 
 export const api = router();
 api.use(async (c, next) => {
@@ -29,6 +46,12 @@ api.use(async (c, next) => {
   }
   await next();
 });
+// Before anything reads it. Firmware has limits of its own, and is never held whole.
+api.use((c, next) =>
+  /^(multipart\/form-data|application\/octet-stream)/i.test(c.req.header('Content-Type') ?? '')
+    ? next()
+    : limited(c, next),
+);
 api.use(idempotent);
 for (const part of [
   auth,
@@ -49,6 +72,7 @@ for (const part of [
 ])
   api.route('/', part);
 api.route('/', tufAdministration);
+api.route('/', otherDoors);
 
 api.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
   type: 'http',
@@ -60,6 +84,11 @@ api.openAPIRegistry.registerComponent('securitySchemes', 'device', {
   scheme: 'bearer',
   bearerFormat: 'JWT',
   description: "A token signed with the key of the device's certificate, bound to this request",
+});
+api.openAPIRegistry.registerComponent('securitySchemes', 'enrolment', {
+  type: 'http',
+  scheme: 'basic',
+  description: 'The serial number, and a token of POST /devices/{id}/enrolment-tokens',
 });
 
 api.openAPIRegistry.registerPath(
@@ -76,7 +105,7 @@ api.get('/openapi.json', (c) =>
   c.json(
     api.getOpenAPI31Document({
       openapi: '3.1.0',
-      info: { title: 'Skylark', version: '1', description: 'Over-the-air updates for IoT fleets.' },
+      info: { title: 'Skylark', version: '1', description: DESCRIPTION },
       servers: [{ url: '/api/v1' }],
     }),
   ),

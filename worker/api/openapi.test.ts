@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { api } from './index.ts';
 
 describe('the OpenAPI document', () => {
-  const { paths = {} } = api.getOpenAPI31Document({ openapi: '3.1.0', info: { title: 'x', version: '1' } });
+  const document = api.getOpenAPI31Document({ openapi: '3.1.0', info: { title: 'x', version: '1' } });
+  const { paths = {} } = document;
   const described = Object.entries(paths).flatMap(([path, item]) =>
     Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`),
   );
@@ -26,12 +27,27 @@ describe('the OpenAPI document', () => {
     );
   });
 
-  it('describes every parameter of a path', () => {
+  it('says what is answered outside of /api/v1, too', () => {
+    for (const door of ['/.well-known/est/simpleenroll', '/ca/crl.pem', '/tuf/{name}']) {
+      const operations = Object.values(paths[door] ?? {}) as { servers?: { url: string }[] }[];
+      expect(operations.some(({ servers }) => servers?.[0]?.url === '/')).toBe(true);
+    }
+  });
+
+  it('has no pattern with flags: they would be part of what is matched', () => {
+    const said = JSON.stringify(document, (key, value) =>
+      key === 'pattern' && /\/[a-z]*$/.test(value) ? 'FLAGS' : value,
+    );
+    expect(said).not.toContain('FLAGS');
+  });
+
+  it('describes every parameter of a path, and that it is needed', () => {
     for (const [path, item] of Object.entries(paths)) {
       const names = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
       for (const operation of Object.values(item as Record<string, { parameters?: unknown[] }>)) {
         const inPath = (operation.parameters ?? []).filter((one) => (one as { in: string }).in === 'path');
         expect(inPath.map((one) => (one as { name: string }).name).sort()).toEqual(names.sort());
+        expect(inPath.filter((one) => (one as { required?: boolean }).required !== true)).toEqual([]);
       }
     }
   });

@@ -30,8 +30,14 @@ export const problems = {
   403: { description: 'Not allowed', content: problemContent },
   404: { description: 'No such thing', content: problemContent },
   409: { description: 'In conflict with how things stand', content: problemContent },
+  413: { description: 'The body is too large', content: problemContent },
+  415: { description: 'The body is of another type', content: problemContent },
   422: { description: 'Some fields are missing or wrong', content: problemContent },
+  503: { description: 'Something failed here: try again', content: problemContent },
 } as const;
+
+/** What only some routes answer. */
+export const problemAs = (description: string) => ({ description, content: problemContent });
 
 /** A JSON answer. */
 export const json = <Schema extends ZodType>(schema: Schema, description: string) => ({

@@ -6,10 +6,13 @@ import { mustBeOpen } from '../operations/campaigns.ts';
 import { shardFor } from '../operations/devices.ts';
 import { problem } from '../problem.ts';
 import { theCampaign, theDevice } from './lookup.ts';
-import { idParam, route, router, uuidParam } from './route.ts';
+import { idParam, problemAs, route, router, uuidParam } from './route.ts';
 
 const tags = ['streams'];
-const responses = { 101: { description: 'Switching to WebSocket' } };
+const responses = {
+  101: { description: 'Switching to WebSocket' },
+  426: problemAs('Only a WebSocket is answered here'),
+};
 
 const webSocketOnly = createMiddleware<AppEnv>(async (c, next) =>
   c.req.header('Upgrade')?.toLowerCase() === 'websocket'

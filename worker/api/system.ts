@@ -2,7 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { sql } from 'drizzle-orm';
 import { bridgeState } from '../../protocol/bridge.ts';
-import { settings, settingsChange, versionedSettings } from '../../protocol/settings.ts';
+import { settingsChange, someSettings, versionedSettings } from '../../protocol/settings.ts';
 import { countCampaigns } from '../../store/campaigns.ts';
 import { countDamaged } from '../../store/firmware-upkeep.ts';
 import { listRejected } from '../../store/rejected-messages.ts';
@@ -65,7 +65,7 @@ export const system = router()
       tags: ['system'],
       summary: 'Change settings, if they are still at this version',
       middleware: [requires('administer')] as const,
-      request: body(z.object({ version: z.int(), settings: settings.partial().strict() })),
+      request: body(z.object({ version: z.int(), settings: someSettings })),
       responses: { 200: json(versionedSettings, 'The settings as they are now') },
     }),
     async (c) => {
