@@ -157,17 +157,23 @@ export async function countGroup(db: Database, name: string): Promise<number> {
   return row?.n ?? 0;
 }
 
-/** The condition for a device to be in at least one of these groups, by rule or by its own word. */
+/** The rules of those among these groups that have one, by name. */
+export async function findRules(db: Database, names: readonly string[]): Promise<Map<string, GroupRule>> {
+  if (names.length === 0) return new Map();
+  const made = await db
+    .select({ name: deviceGroups.name, rule: deviceGroups.rule })
+    .from(deviceGroups)
+    .where(sql`${deviceGroups.name} = ANY(${sql.param([...names])}::text[])`);
+  return new Map(made.flatMap(({ name, rule }) => (rule === null ? [] : [[name, rule]])));
+}
+
+/** The condition for a device to be in at least one of these groups: by its rule where it has one, else by word. */
 export async function groupsCondition(db: Database, names: readonly string[]): Promise<SQL | undefined> {
   if (names.length === 0) return undefined;
-  const made = await db
-    .select({ rule: deviceGroups.rule })
-    .from(deviceGroups)
-    .where(inArray(deviceGroups.name, [...names]));
-  const rules = await Promise.all(
-    made.flatMap(({ rule }) => (rule === null ? [] : [ruleCondition(db, rule)])),
-  );
-  return or(inArray(devices.group, [...names]), ...rules);
+  const rules = await findRules(db, names);
+  const byWord = names.filter((name) => !rules.has(name));
+  const byRule = await Promise.all([...rules.values()].map((rule) => ruleCondition(db, rule)));
+  return or(inArray(devices.group, byWord), ...byRule);
 }
 
 async function ruleCondition(db: Database, rule: GroupRule): Promise<SQL | undefined> {

@@ -74,6 +74,15 @@ describe('devices by the hundred', () => {
       422,
     );
     expect((await sky.api('POST', '/groups/old%20ones/devices', { serial_nos: ['GR-3'] })).status).toBe(422);
+    const word = await sky.api('PUT', '/devices/GR-3', { group: 'old ones' });
+    expect(word).toMatchObject({ status: 422, body: { errors: [{ field: 'group' }] } });
+    const fresh = { serial_no: 'GR-4', model: 'OTHER', group: 'old ones' };
+    expect((await sky.api('POST', '/devices/register', fresh)).status).toBe(422);
+    expect((await upload('serial_no,model,group\nGR-5,OTHER,old ones\n')).body).toMatchObject({
+      created: 0,
+      errors: [{ line: 2, field: 'group' }],
+    });
+    await deliver(sky, [beat('GR-6', { model: 'OTHER', current_firmware: 'v1.0.0', group: 'old ones' })]);
     expect(await names('group=hand')).toEqual(['GR-1', 'GR-3']);
     expect(await names('group=old%20ones')).toEqual(['GR-1', 'GR-2']);
     expect((await sky.api('GET', '/groups/old%20ones')).body.devices).toBe(2);

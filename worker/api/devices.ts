@@ -24,6 +24,7 @@ import {
   decommission,
   deviceNow,
   devicesChanged,
+  mustTakeMembers,
   newEnrolmentToken,
   rebootDevice,
   relabel,
@@ -93,6 +94,7 @@ export const devices = router()
     }),
     async (c) => {
       const wanted = c.req.valid('json');
+      await mustTakeMembers(c, wanted.group);
       const created = await registerDevice(c.var.db, wanted);
       if (created !== undefined) {
         await devicesChanged(c, [created.serialNo]);

@@ -4,9 +4,10 @@ import { z } from 'zod';
 import { type ImportReport, registerDevice } from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { type ImportedDevice, importDevices } from '../../store/device-import.ts';
+import { findRules } from '../../store/groups.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
-import { devicesChanged } from './devices.ts';
+import { devicesChanged, RULED } from './devices.ts';
 
 export const MAX_IMPORT_BYTES = 20 * 1024 * 1024;
 const MAX_LINES = 100_000;
@@ -39,8 +40,9 @@ export function textOf(bytes: ArrayBuffer): string {
 export async function importCsv(c: AppContext, text: string, dryRun: boolean): Promise<ImportReport> {
   const { lines, errors } = readDevices(text);
   const report: ImportReport = { created: 0, updated: 0, unchanged: 0, failed: 0, errors };
-  for (let at = 0; at < lines.length; at += BULK) {
-    await importBulk(c, lines.slice(at, at + BULK), dryRun, report);
+  const good = await withoutRuled(c, lines, errors);
+  for (let at = 0; at < good.length; at += BULK) {
+    await importBulk(c, good.slice(at, at + BULK), dryRun, report);
   }
   report.failed = report.errors.length;
   report.errors = report.errors.sort((a, b) => a.line - b.line).slice(0, LISTED_ERRORS);
@@ -54,6 +56,20 @@ export async function importCsv(c: AppContext, text: string, dryRun: boolean): P
     });
   }
   return report;
+}
+
+/** The lines that put nobody into a group by rule; the others are among the errors. */
+async function withoutRuled(
+  c: AppContext,
+  lines: readonly Line[],
+  errors: ImportReport['errors'],
+): Promise<Line[]> {
+  const rules = await findRules(c.var.db, [...new Set(lines.flatMap(({ device }) => device.group ?? []))]);
+  return lines.filter(({ line, device }) => {
+    const ruled = rules.has(device.group ?? '');
+    if (ruled) errors.push({ line, field: 'group', message: `the group has a rule: ${RULED}` });
+    return !ruled;
+  });
 }
 
 async function importBulk(

@@ -31,12 +31,14 @@ import {
   tagDevices,
   UUID,
 } from '../../store/devices.ts';
-import { existing } from '../../store/groups.ts';
+import { existing, findRules } from '../../store/groups.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 
 /** How many of many unknown serial numbers are named. */
 const NAMED = 10;
+/** Why nobody is put into a group by rule. */
+export const RULED = 'Its devices are those for which the rule holds.';
 const TOKEN_TTL_MS = 24 * 3_600_000;
 
 export const shardFor = (env: Env, serialNo: string) =>
@@ -190,8 +192,15 @@ export async function approve(c: AppContext, device: DeviceRow): Promise<void> {
   await note(c, 'device.approve', device.serialNo);
 }
 
+/** Throws a 422 where a device is to be put into a group whose devices are those its rule holds for. */
+export async function mustTakeMembers(c: AppContext, group: string | null | undefined): Promise<void> {
+  if (group == null || !(await findRules(c.var.db, [group])).has(group)) return;
+  throw new ProblemError(422, 'The group has a rule', RULED, [{ field: 'group', message: RULED }]);
+}
+
 /** Changes what people say about a device. Throws a 404 where it is gone meanwhile. */
 export async function relabel(c: AppContext, device: DeviceRow, change: ChangeDevice): Promise<void> {
+  if (change.group !== device.group) await mustTakeMembers(c, change.group);
   if ((await changeDevice(c.var.db, device.id, change)) === undefined) {
     throw new ProblemError(404, 'No such device', 'It was deleted meanwhile.');
   }

@@ -6,7 +6,7 @@ import { auditEntry } from '../../store/audit-log.ts';
 import { addGroup, campaignsOfGroup, changeGroup, deleteGroup, setGroup } from '../../store/groups.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
-import { devicesChanged, mustExist } from './devices.ts';
+import { devicesChanged, mustExist, RULED } from './devices.ts';
 
 const note = (c: AppContext, action: string, subject: string, detail: Record<string, unknown> = {}) =>
   auditEntry(c.var.db, { actor: c.var.principal.actor, action, subject, detail });
@@ -71,5 +71,5 @@ async function move(c: AppContext, action: string, { name }: Group, moved: strin
 
 function mustBeStatic({ kind }: Group): void {
   if (kind === 'static') return;
-  throw new ProblemError(422, 'The group has a rule', 'Its devices are those for which the rule holds.');
+  throw new ProblemError(422, 'The group has a rule', RULED);
 }
