@@ -8,10 +8,13 @@ import { countDamaged } from '../../store/firmware-upkeep.ts';
 import { listRejected } from '../../store/rejected-messages.ts';
 import { requires } from '../auth/principal.ts';
 import type { AppContext } from '../context.ts';
+import { downOf } from '../operations/health.ts';
 import { changeSettings } from '../operations/settings.ts';
 import { body, json, route, router } from './route.ts';
 import { deviceStats } from './stats.ts';
 
+/** Long enough for a database that wakes up, short enough for whoever watches. */
+const HEALTH_MS = 5000;
 const health = z.object({ status: z.enum(['ok', 'down']), down: z.array(z.string()).optional() });
 const change = settingsChange.extend({ change: z.record(z.string(), z.unknown()) });
 const lease = z.object({
@@ -182,12 +185,12 @@ function series(name: string, help: string, label: string, values: Record<string
 }
 
 /** The stores that do not answer. */
-async function whatIsDown(c: AppContext): Promise<string[]> {
-  const checks: Record<string, () => Promise<unknown>> = {
-    postgres: () => c.var.db.execute(sql`SELECT 1`),
-    redis: () => c.var.cache.ping(),
-    r2: () => c.env.FIRMWARE.head('health'),
-  };
-  const results = await Promise.allSettled(Object.values(checks).map((check) => check()));
-  return Object.keys(checks).filter((_, i) => results[i]?.status === 'rejected');
-}
+const whatIsDown = (c: AppContext): Promise<string[]> =>
+  downOf(
+    {
+      postgres: () => c.var.db.execute(sql`SELECT 1`),
+      redis: () => c.var.cache.ping(),
+      r2: () => c.env.FIRMWARE.head('health'),
+    },
+    HEALTH_MS,
+  );
