@@ -173,6 +173,19 @@ describe('the bridge', () => {
     expect(await metrics(healthPort)).toContain('skylark_bridge_received_total{channel="other"} 2');
   });
 
+  it('does not take what the broker has retained for a sign of life, nor for a last will of now', async () => {
+    const said = { serial_no: 'D1', model: 'TX-100', current_firmware: 'v1.0.0', timestamp: 1_700_000_000 };
+    const retained: [string, string][] = [
+      ['devices/D1/heartbeat', JSON.stringify(said)],
+      ['devices/D2/status', '{"status":"offline"}'],
+      ['devices/D1/notify', payload(1)],
+    ];
+    for (const [topic, text] of retained) await device.publishAsync(topic, text, { qos: 1, retain: true });
+    await start();
+    await edge.until('acknowledgements', () => acknowledged() === 3);
+    expect(edge.payloads).toEqual([payload(1)]);
+  });
+
   it('finds the one message the edge refuses for ever, and lets it block nothing else', async () => {
     edge.answer = (batch) => (batch.payload.includes(payload(3)) ? 400 : 200);
     const { healthPort } = await start();

@@ -3,7 +3,8 @@
  * connection, no packet id and no command under way, is ever taken for the new one's.
  */
 import { type IClientOptions, MqttClient } from 'mqtt';
-import { UP_CHANNELS } from '../protocol/topics.ts';
+import { offlineReport } from '../protocol/messages.ts';
+import { parseUpTopic, UP_CHANNELS } from '../protocol/topics.ts';
 import { AckWindow, type Held } from './ack-window.ts';
 import { openSocket } from './broker-address.ts';
 import type { Configuration } from './configuration.ts';
@@ -50,11 +51,12 @@ export class BrokerConnection {
         version === 5 && expiresAt !== undefined ? { messageExpiryInterval: secondsUntil(expiresAt) } : {};
       await this.#client.publishAsync(topic, payload, { qos: 1, properties });
     }, MAX_PUBLISHING);
-    this.#client.on('message', (topic, payload, { messageId }) => {
+    this.#client.on('message', (topic, payload, { messageId, retain }) => {
       if (this.#ending) return;
       const held = this.window.hold(messageId, payload.length, Date.now());
       if (held === undefined) return;
-      take(topic, payload, held);
+      if (retain && saysPresence(topic, payload)) this.window.settle([held]);
+      else take(topic, payload, held);
     });
     this.closed = this.#watchEnd();
     this.opened = this.#open(version);
@@ -183,6 +185,20 @@ export function keepaliveTimer(
     },
     clear: (timer) => clearInterval(timer),
   };
+}
+
+/**
+ * Whether a message says that its device is there, or gone. That holds when it is said; a broker gives what it retained
+ * to every new subscription, and by then it may be the other way round.
+ */
+function saysPresence(topic: string, payload: Buffer): boolean {
+  const channel = parseUpTopic(topic)?.channel;
+  if (channel !== 'status') return channel === 'heartbeat';
+  try {
+    return offlineReport.safeParse(JSON.parse(payload.toString())).success;
+  } catch {
+    return false;
+  }
 }
 
 function connectError(error: Error): Error {

@@ -50,7 +50,11 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
   };
   aedes.authorizePublish = (client, packet, done) => {
     const identity = of(client);
-    if (identity !== undefined && mayPublish(identity, packet.topic)) return done(null);
+    if (identity !== undefined && mayPublish(identity, packet.topic)) {
+      // Nothing is kept for later subscribers: what a device said once, a bridge must not hear again each time it comes.
+      packet.retain = false;
+      return done(null);
+    }
     done(new Error(`not allowed to publish to ${packet.topic}`));
   };
   aedes.authorizeSubscribe = (client, subscription, done) => {
