@@ -1,4 +1,4 @@
-import { env } from 'cloudflare:test';
+import { env, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test';
 import { describe, expect, it } from 'vitest';
 import { linkDown } from '../../protocol/bridge.ts';
 import type { Env } from '../env.ts';
@@ -69,6 +69,22 @@ describe('the road down', () => {
     lost.close();
     const next = await connect(link);
     expect((await next.take(1))[0]?.payload).toBe('{"n":1}');
+  });
+
+  it('gives what a bridge that hangs did not confirm to another one', async () => {
+    const link = worker.BROKER_LINK.getByName('hung');
+    const bridges = [await connect(link), await connect(link)] as const;
+    await link.enqueue([message(1)]);
+    await bridges[0].take(1);
+    // First one of them hangs, then the other.
+    for (const hung of [0, 1]) {
+      await runInDurableObject(link, (_object, state) => {
+        for (const [n, socket] of state.getWebSockets().entries())
+          socket.serializeAttachment(n === hung ? Date.now() - 31_000 : Date.now());
+      });
+      await runDurableObjectAlarm(link);
+    }
+    for (const bridge of bridges) expect((await bridge.take(1))[0]?.payload).toBe('{"n":1}');
   });
 
   it('sends nothing of a campaign that was withdrawn', async () => {

@@ -15,6 +15,8 @@ const FRAME = 100;
 const WINDOW = 2000;
 /** Unconfirmed for this long, commands are sent again. */
 const RESEND_MS = 30_000;
+/** A bridge confirms, or says `ping` after 20 s at most: one not heard from for this long hangs, or its line is dead. */
+const SILENT_MS = 30_000;
 
 /** The socket that publishes, and how far it was sent. */
 interface Sending {
@@ -38,6 +40,7 @@ export class BrokerLink extends DurableObject<Env> {
   override async fetch(): Promise<Response> {
     const { 0: client, 1: server } = new WebSocketPair();
     this.ctx.acceptWebSocket(server);
+    noteHeard(server);
     this.#send();
     return new Response(null, { status: 101, webSocket: client });
   }
@@ -71,6 +74,7 @@ export class BrokerLink extends DurableObject<Env> {
       socket.close(1003, 'not a message of the command link');
       return;
     }
+    noteHeard(socket);
     this.#outbox.remove(message.data.ids);
     for (const id of message.data.ids) this.#sending?.unconfirmed.delete(id);
     this.#send();
@@ -117,9 +121,17 @@ export class BrokerLink extends DurableObject<Env> {
 
   #publisher(): Sending | undefined {
     if (this.#sending?.socket.readyState === WebSocket.OPEN) return this.#sending;
-    const socket = this.ctx.getWebSockets().find((s) => s.readyState === WebSocket.OPEN);
+    const open = this.ctx.getWebSockets().filter((s) => s.readyState === WebSocket.OPEN);
+    const socket = open.find((s) => Date.now() - this.#heardAt(s) < SILENT_MS) ?? open[0];
     this.#sending = socket === undefined ? undefined : { socket, cursor: 0, unconfirmed: new Set() };
     return this.#sending;
+  }
+
+  /** Unix milliseconds. A `ping` is answered without waking anybody, and leaves its time. */
+  #heardAt(socket: WebSocket): number {
+    const noted: unknown = socket.deserializeAttachment();
+    const pinged = this.ctx.getWebSocketAutoResponseTimestamp(socket)?.getTime() ?? 0;
+    return Math.max(pinged, typeof noted === 'number' ? noted : 0);
   }
 
   #drop(socket: WebSocket): void {
@@ -137,6 +149,9 @@ export class BrokerLink extends DurableObject<Env> {
     }
   }
 }
+
+/** Kept with the socket, also while the object sleeps. */
+const noteHeard = (socket: WebSocket): void => socket.serializeAttachment(Date.now());
 
 function readJson(data: string | ArrayBuffer): unknown {
   try {
