@@ -60,7 +60,7 @@ export const offlineReport = z.object({ status: z.literal('offline'), timestamp:
 export type OfflineReport = z.infer<typeof offlineReport>;
 
 /** Everything that may arrive on `devices/{serial_no}/status`. */
-export const statusMessage = z.union([updateReport, offlineReport]);
+export const statusMessage = z.discriminatedUnion('status', [updateReport, offlineReport]);
 
 /** `devices/{serial_no}/notify`: a setting changed on the device. */
 export const notification = z.object({

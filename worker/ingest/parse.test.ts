@@ -20,7 +20,13 @@ describe('a device message', () => {
       'a status nobody knows',
       'devices/D1/status',
       { campaign_id: crypto.randomUUID(), status: 'dancing', timestamp: 1 },
-      /./,
+      /^status: /,
+    ],
+    [
+      "a report of nobody's update",
+      'devices/D1/status',
+      { status: 'completed', timestamp: 1 },
+      /^campaign_id: /,
     ],
     ["somebody else's topic", 'devices/D1/command', heartbeat, /topic/],
     [
