@@ -3,6 +3,7 @@
  * connection, no packet id and no command under way, is ever taken for the new one's.
  */
 import { type IClientOptions, MqttClient } from 'mqtt';
+import { SESSION_S } from '../protocol/bridge.ts';
 import { offlineReport } from '../protocol/messages.ts';
 import { parseUpTopic, UP_CHANNELS } from '../protocol/topics.ts';
 import { AckWindow, type Held } from './ack-window.ts';
@@ -159,7 +160,7 @@ function clientOptions(config: Configuration, version: MqttVersion, socket: Held
     ...(config.MQTT_USERNAME === undefined ? {} : { username: config.MQTT_USERNAME }),
     ...(config.MQTT_PASSWORD === undefined ? {} : { password: config.MQTT_PASSWORD }),
     ...(version === 5
-      ? { properties: { receiveMaximum: config.WINDOW, sessionExpiryInterval: 86_400 } }
+      ? { properties: { receiveMaximum: config.WINDOW, sessionExpiryInterval: SESSION_S } }
       : {}),
   };
 }

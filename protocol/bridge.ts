@@ -9,6 +9,9 @@ export const MAX_BATCH_MESSAGES = 500;
 /** Longest payload passed on, in bytes; of a longer one the bridge sends the first MAX_PAYLOAD_BYTES + 1. */
 export const MAX_PAYLOAD_BYTES = 65_536;
 
+/** A broker keeps what comes for a bridge that is away for this long: no message is under way for longer. */
+export const SESSION_S = 86_400;
+
 /** A bridge's name, its client ID at the broker: one of its own for each. */
 export const bridgeId = z.string().min(1).max(64);
 

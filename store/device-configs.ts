@@ -2,6 +2,7 @@
 import { and, asc, desc, eq, lt, or, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { ConfigChange, ConfigEntry, Page, Paging } from '../protocol/api.ts';
+import { SESSION_S } from '../protocol/bridge.ts';
 import { type Cache, cacheKey, TTL_S } from './cache.ts';
 import type { Database } from './connection.ts';
 import { pageOf, readCursor, timeKey } from './page.ts';
@@ -150,7 +151,7 @@ export interface ConfirmedSetting {
 
 /**
  * The statements that store a value the device says it has. An older one than is known changes nothing but the
- * history; the value that was asked for, once said, is no longer pending.
+ * history, unless it is older than anything under way: then the device's clock was set back. The value that was asked for, once said, is no longer pending.
  */
 export function confirmSetting(db: Database, setting: ConfirmedSetting) {
   const { id, device_id: deviceId, key, value, old_value: oldValue, at, received_at } = setting;
@@ -166,7 +167,8 @@ export function confirmSetting(db: Database, setting: ConfirmedSetting) {
         pendingUntil: sql`CASE WHEN ${deviceConfigs.pendingValue} = ${value} THEN NULL ELSE ${deviceConfigs.pendingUntil} END`,
         updatedAt: sql`now()`,
       },
-      setWhere: sql`(${deviceConfigs.valueAt} IS NULL OR ${deviceConfigs.valueAt} <= excluded.value_at)`,
+      setWhere: sql`(${deviceConfigs.valueAt} IS NULL OR ${deviceConfigs.valueAt} <= excluded.value_at
+        OR ${deviceConfigs.valueAt} > excluded.value_at + make_interval(secs => ${SESSION_S}))`,
     });
   const past = db
     .insert(deviceConfigHistory)

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { Client } from 'pg';
 import { WebSocket } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { shardOf } from '../protocol/shards.ts';
 import { beat, deliver } from './ingest.ts';
 import { eventually, type Skylark, startSkylark } from './skylark.ts';
 
@@ -76,6 +77,7 @@ describe('the fleet, live', () => {
   it.each([
     ['was set to the year 2099', 4_102_444_799, 0],
     ['starts again at 1970', 12, 1],
+    ['was set back to the year 2023', 1_699_878_900, 2],
   ])('believes a device whose clock %s, and goes on believing it', async (_what, wrong, n) => {
     const serial = `CLOCK-${n}`;
     const setting = (new_value: string, timestamp: number) => ({
@@ -95,6 +97,20 @@ describe('the fleet, live', () => {
     }
     const { items } = (await sky.api('GET', `/devices/${serial}/config`)).body;
     expect(items).toMatchObject([{ key: 'volume', value: '1' }]);
+  });
+
+  it('knows how a device is, though a bridge has brought a message to the wrong shard', async () => {
+    const gone = { serial_no: 'ASTRAY', channel: 'status' as const, payload: { status: 'offline' } };
+    await deliver(sky, [beat('ASTRAY')]);
+    await deliver(sky, [gone], undefined, (serial) => shardOf(serial) ^ 1);
+    expect(await statusOf('ASTRAY')).toBe('offline');
+    await deliver(sky, [beat('ASTRAY')]);
+    expect(await statusOf('ASTRAY')).toBe('online');
+  });
+
+  it('has heard nothing in the future, though a bridge whose clock is ahead says so', async () => {
+    await deliver(sky, [beat('AHEAD', { timestamp: 1_700_000_000 }, Date.now() + 3_600_000)]);
+    expect(new Date(String((await device('AHEAD')).last_seen)).getTime()).toBeLessThanOrEqual(Date.now());
   });
 
   it('puts aside what no database can keep, and takes what comes with it', async () => {

@@ -1,4 +1,5 @@
 /** When a device counts as online, and what of a message is news for the ledger. Pure. */
+import { SESSION_S } from '../../protocol/bridge.ts';
 import type { Heartbeat } from '../../protocol/messages.ts';
 import type { DeviceRow } from '../../store/devices.ts';
 
@@ -75,9 +76,13 @@ export function isNews(known: Presence | undefined, heartbeat: Heartbeat, at: nu
   );
 }
 
-/** Whether a newer heartbeat of the device is known already, or it has gone since. */
+/**
+ * Whether a newer heartbeat of the device is known already, or it has gone since. One that seems older than anything
+ * under way was said by a clock that was set back.
+ */
 export function isLate(known: Presence, heartbeat: Heartbeat, at: number): boolean {
-  return saidAt(heartbeat.timestamp, at) < known.said_at || at < known.gone_at;
+  const behind_s = known.said_at - saidAt(heartbeat.timestamp, at);
+  return (behind_s > 0 && behind_s <= SESSION_S) || at < known.gone_at;
 }
 
 /** A device's clock may be this far ahead of the bridge's, in seconds, and is still believed. */

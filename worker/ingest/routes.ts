@@ -10,7 +10,7 @@ import {
   type IngestBatch,
   ingestBatch,
 } from '../../protocol/bridge.ts';
-import { SHARD_COUNT } from '../../protocol/shards.ts';
+import { SHARD_COUNT, shardOf } from '../../protocol/shards.ts';
 import { sameSecret } from '../../store/credentials.ts';
 import { addRejected, type RejectedMessage } from '../../store/rejected-messages.ts';
 import type { AppEnv } from '../context.ts';
@@ -37,7 +37,10 @@ export const ingest = new Hono<AppEnv>()
     if (!batch.success) return invalidInput(batch.error);
     if (batch.data.shard >= SHARD_COUNT)
       return problem(422, 'No such shard', `Shards are 0 to ${SHARD_COUNT - 1}.`);
-    return c.json(await takeBatch(c, batch.data));
+    const now = Date.now();
+    // A bridge whose clock is ahead has received nothing in the future.
+    const received_at = batch.data.received_at.map((at) => Math.min(at, now));
+    return c.json(await takeBatch(c, { ...batch.data, received_at }));
   })
   .put('/bridge/leases/:id', isBridge, async (c) => {
     const state = bridgeState.safeParse(await c.req.json().catch(() => undefined));
@@ -58,7 +61,10 @@ export const ingest = new Hono<AppEnv>()
     return c.env.BROKER_LINK.getByName('main').fetch(c.req.raw);
   });
 
-/** Every message ends in one of two durable places: with its shard, or among the rejected. */
+/**
+ * Every message ends in one of two durable places: with its shard, or among the rejected. The batch's shard is the
+ * bridge's word; one that is wrong costs calls, and puts no device where nobody looks for it.
+ */
 async function takeBatch(c: Context<AppEnv>, batch: IngestBatch): Promise<IngestAnswer> {
   const notUtf8 = new Set(batch.not_utf8);
   const parsed = await Promise.all(
@@ -68,21 +74,25 @@ async function takeBatch(c: Context<AppEnv>, batch: IngestBatch): Promise<Ingest
         : parseMessage(topic, batch.payload[i] ?? '', batch.received_at[i] ?? Date.now()),
     ),
   );
-  const taken: DeviceMessage[] = [];
-  const places: number[] = [];
+  const taken: { index: number; message: DeviceMessage }[] = [];
   const rejected: { index: number; reason: string }[] = [];
   for (const [index, result] of parsed.entries()) {
     if ('reason' in result) {
       rejected.push({ index, reason: result.reason });
     } else {
-      taken.push(result.message);
-      places.push(index);
+      taken.push({ index, message: result.message });
     }
   }
-  if (taken.length > 0) {
-    const refusals = await c.env.FLEET_SHARD.getByName(`shard-${batch.shard}`).ingest(taken);
-    for (const { index, reason } of refusals) rejected.push({ index: places[index] ?? index, reason });
-  }
+  const byShard = Map.groupBy(taken, ({ message }) => shardOf(message.serial_no));
+  await Promise.all(
+    [...byShard].map(async ([shard, items]) => {
+      const refusals = await c.env.FLEET_SHARD.getByName(`shard-${shard}`).ingest(
+        items.map(({ message }) => message),
+      );
+      for (const { index, reason } of refusals)
+        rejected.push({ index: items[index]?.index ?? index, reason });
+    }),
+  );
   await addRejected(c.var.db, await Promise.all(rejected.map((r) => rejection(batch, r))));
   return { accepted: batch.topic.length - rejected.length, rejected: rejected.length };
 }
