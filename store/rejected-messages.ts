@@ -1,6 +1,8 @@
 /** Device messages that could not be understood: bounded, newest kept. */
-import { desc, sql } from 'drizzle-orm';
+import { and, desc, eq, lt, or, sql } from 'drizzle-orm';
+import type { Page, Paging } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
+import { pageOf, readCursor } from './page.ts';
 import { rejectedMessages } from './schema.ts';
 
 const KEPT = 10_000;
@@ -26,7 +28,26 @@ export async function addRejected(db: Database, messages: readonly RejectedMessa
   ]);
 }
 
-/** The latest rejected messages. */
-export async function listRejected(db: Database, limit: number): Promise<RejectedMessage[]> {
-  return db.select().from(rejectedMessages).orderBy(desc(rejectedMessages.at)).limit(limit);
+/** The rejected messages, newest first. */
+export async function listRejected(db: Database, paging: Paging): Promise<Page<RejectedMessage>> {
+  const [at, id] = readCursor(paging.cursor) ?? [];
+  const before =
+    at === undefined || id === undefined
+      ? undefined
+      : or(
+          lt(rejectedMessages.at, sql`${at}::timestamptz`),
+          and(eq(rejectedMessages.at, sql`${at}::timestamptz`), lt(rejectedMessages.id, id)),
+        );
+  const rows = await db
+    .select()
+    .from(rejectedMessages)
+    .where(before)
+    .orderBy(desc(rejectedMessages.at), desc(rejectedMessages.id))
+    .limit(paging.limit + 1);
+  return pageOf(
+    rows,
+    paging.limit,
+    (row) => [row.at.toISOString(), row.id],
+    (row) => row,
+  );
 }

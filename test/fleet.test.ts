@@ -121,6 +121,25 @@ describe('the fleet, live', () => {
     expect(items[0]?.reason).toMatch(/^group: no NUL/);
   });
 
+  it('lists what was put aside page by page, each once', async () => {
+    await deliver(
+      sky,
+      [1, 2, 3].map((n) => beat('PAGED', { battery: 100 + n })),
+    );
+    const seen: string[] = [];
+    for (let cursor = ''; ; ) {
+      const { status, body } = await sky.api('GET', `/rejected-messages?limit=2${cursor}`);
+      expect(status).toBe(200);
+      const items = body.items as { id: string; topic: string }[];
+      expect(items.length).toBeLessThanOrEqual(2);
+      seen.push(...items.filter(({ topic }) => topic === 'devices/PAGED/heartbeat').map(({ id }) => id));
+      if (body.next_cursor === null) break;
+      cursor = `&cursor=${body.next_cursor}`;
+    }
+    expect(new Set(seen).size).toBe(3);
+    expect(seen).toHaveLength(3);
+  });
+
   it('marks a device offline that has been silent for as long as the settings say', async () => {
     await deliver(sky, [beat('QUIET')]);
     expect((await change({ offline_after_s: 5 })).status).toBe(200);

@@ -1,6 +1,7 @@
 /** Health, metrics, settings, rejected messages. */
 import { z } from '@hono/zod-openapi';
 import { sql } from 'drizzle-orm';
+import { paging } from '../../protocol/api.ts';
 import { bridgeState } from '../../protocol/bridge.ts';
 import { settingsChange, someSettings, versionedSettings } from '../../protocol/settings.ts';
 import { countCampaigns } from '../../store/campaigns.ts';
@@ -10,7 +11,7 @@ import { requires } from '../auth/principal.ts';
 import type { AppContext } from '../context.ts';
 import { downOf } from '../operations/health.ts';
 import { changeSettings } from '../operations/settings.ts';
-import { body, json, route, router } from './route.ts';
+import { body, json, page, route, router } from './route.ts';
 import { deviceStats } from './stats.ts';
 
 /** Long enough for a database that wakes up, short enough for whoever watches. */
@@ -124,13 +125,14 @@ export const system = router()
       method: 'get',
       path: '/rejected-messages',
       tags: ['system'],
-      summary: 'The latest device messages that could not be understood',
+      summary: 'Device messages that could not be understood, newest first',
       middleware: [requires('read')] as const,
-      responses: { 200: json(z.object({ items: z.array(rejectedMessage) }), 'At most 200, newest first') },
+      request: { query: paging },
+      responses: { 200: json(page(rejectedMessage), 'A page of the 10,000 that are kept') },
     }),
     async (c) => {
-      const items = await listRejected(c.var.db, 200);
-      return c.json({ items: items.map((m) => ({ ...m, at: m.at.toISOString() })) }, 200);
+      const { items, next_cursor } = await listRejected(c.var.db, c.req.valid('query'));
+      return c.json({ items: items.map((m) => ({ ...m, at: m.at.toISOString() })), next_cursor }, 200);
     },
   );
 

@@ -22,9 +22,9 @@ export const overview = new Hono<AppEnv>()
     const [both, campaigns, messages] = await Promise.all([
       counts(c),
       listCampaigns(c.var.db, {}, { limit: 5 }),
-      listRejected(c.var.db, 200),
+      listRejected(c.var.db, { limit: 200 }),
     ]);
-    const rejected = messages.filter(({ at }) => now.getTime() - at.getTime() < RECENT_MS).length;
+    const rejected = messages.items.filter(({ at }) => now.getTime() - at.getTime() < RECENT_MS).length;
     return c.html(
       page(
         'Overview',
@@ -36,7 +36,7 @@ export const overview = new Hono<AppEnv>()
   })
   .get('/overview/tiles', signedIn(), async (c) => c.html(<Tiles {...(await counts(c))} />))
   .get('/rejected-messages', signedIn('read'), async (c) => {
-    const messages = await listRejected(c.var.db, 200);
+    const { items: messages } = await listRejected(c.var.db, { limit: 200 });
     return c.html(
       page(
         'Rejected messages',
