@@ -17,18 +17,23 @@ export interface Connection {
 const connectionRow = z.object({
   id: z.string(),
   there: z.boolean(),
+  is_new: z.boolean(),
   first: z.string().nullable(),
   changes: z.array(z.number()).nullable(),
 });
 
-/** When these devices came and went since a moment, by their id. */
+/**
+ * When these devices came and went since a moment, by their id. A device that is newer counts as there from the
+ * beginning: what it did before it was registered says nothing of it.
+ */
 export async function listConnections(
   db: Database,
   deviceIds: readonly string[],
   since: Date,
 ): Promise<Map<string, Connection>> {
   const { rows } = await db.execute(sql`
-    SELECT d.id, d.status <> 'offline' AS there, e.first, e.changes
+    SELECT d.id, d.status <> 'offline' AS there, d.created_at >= ${since.toISOString()}::timestamptz AS is_new,
+           e.first, e.changes
     FROM devices d LEFT JOIN LATERAL (
       SELECT (array_agg(e.kind ORDER BY e.at))[1] AS first,
              array_agg((extract(epoch FROM e.at) * 1000)::float8 ORDER BY e.at) AS changes
@@ -40,10 +45,10 @@ export async function listConnections(
     connectionRow
       .array()
       .parse(rows)
-      .map(({ id, there, first, changes }) => [
-        id,
-        { before: first === null ? there : first === 'offline', changes: changes ?? [] },
-      ]),
+      .map(({ id, there, is_new, first, changes }) => {
+        if (is_new && first === 'online') return [id, { before: true, changes: changes?.slice(1) ?? [] }];
+        return [id, { before: first === null ? there : first === 'offline', changes: changes ?? [] }];
+      }),
   );
 }
 

@@ -97,6 +97,7 @@ describe('a rehearsal', () => {
 
   it('waits for devices that were only there at some hours of the last week', async () => {
     await fleet('RH-NIGHT', 20);
+    await db.query(`UPDATE devices SET created_at = now() - interval '30 days' WHERE model = 'RH-NIGHT'`);
     await db.query(
       `INSERT INTO device_events (id, device_id, at, kind)
        SELECT md5(id::text || h), id, now() - interval '7 days' + h * interval '1 hour',
@@ -107,6 +108,17 @@ describe('a rehearsal', () => {
     expect(played.ends.completed).toBe(5);
     expect(played.expected_duration_s).toBeGreaterThan(6 * 3600);
     expect(played.expected_duration_s).toBeLessThan(9 * 3600);
+  });
+
+  it('takes devices that were only just registered as they are, not as away for all of last week', async () => {
+    await fleet('RH-NEW', 20);
+    await db.query(
+      `INSERT INTO device_events (id, device_id, at, kind)
+       SELECT md5(id::text), id, now() - interval '3 minutes', 'online' FROM devices WHERE model = 'RH-NEW'`,
+    );
+    const played = await rehearse(await draft('RH-NEW'));
+    expect(played).toMatchObject({ ends: { completed: 5 }, stops: [] });
+    expect(played.expected_duration_s).toBeLessThan(3600);
   });
 
   it('plays a sample of a large fleet, and says what that comes to for all of it', async () => {
