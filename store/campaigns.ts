@@ -10,6 +10,7 @@ import type {
   UpdateState,
 } from '../protocol/api.ts';
 import { CAMPAIGN_STATUSES, campaignPolicy } from '../protocol/api.ts';
+import { firmwareTitle, type Named } from '../protocol/target-path.ts';
 import { batchRows } from './batch-rows.ts';
 import type { Database } from './connection.ts';
 import { pageOf, readCursor, timeAndUuidKey } from './page.ts';
@@ -20,13 +21,14 @@ export type CampaignRow = typeof campaigns.$inferSelect;
 export type StoredCampaign = CampaignRow & { archived: boolean };
 
 /** What the API shows of a campaign. */
-export function campaignOf(row: StoredCampaign, firmwareVersion: string): Campaign {
+export function campaignOf(row: StoredCampaign, named: Named): Campaign {
   return {
     ...campaignPolicy.parse(row.policy),
     id: row.id,
     name: row.name,
     firmware_id: row.firmwareId,
-    firmware_version: firmwareVersion,
+    firmware_version: named.version,
+    firmware: firmwareTitle(named),
     target: row.target,
     status: row.status,
     status_reason: row.statusReason,
@@ -60,7 +62,7 @@ export async function listCampaigns(
 ): Promise<Page<CampaignSummary>> {
   const [at, id] = readCursor(paging.cursor, timeAndUuidKey) ?? [];
   const rows = await db
-    .select({ campaign: getViewSelectedFields(all), version: firmware.version })
+    .select({ campaign: getViewSelectedFields(all), firmware })
     .from(all)
     .innerJoin(firmware, eq(firmware.id, all.firmwareId))
     .where(
@@ -82,7 +84,7 @@ export async function listCampaigns(
     rows,
     paging.limit,
     ({ campaign }) => [campaign.createdAt.toISOString(), campaign.id],
-    ({ campaign, version }) => ({ ...campaignOf(campaign, version), metrics: campaign.metrics }),
+    ({ campaign, firmware: named }) => ({ ...campaignOf(campaign, named), metrics: campaign.metrics }),
   );
 }
 

@@ -336,6 +336,106 @@ describe('the dashboard in a real browser', () => {
     expect(new URL(page.url()).pathname).toBe('/sign-in');
   });
 
+  it('says before the start who would take part, and begins live where it is started elsewhere', async () => {
+    const { id: firmware_id } = await publishFirmware(sky, 'v1.5.0');
+    const { body } = await sky.api('POST', '/campaigns', { name: 'Waits', firmware_id });
+    const page = await signedIn();
+    await page.goto(`/campaigns/${body.id}`);
+    await page.getByText('3 devices would take part').waitFor();
+    expect(await page.getByText('0 of 0 devices').count()).toBe(0);
+    await page.evaluate("document.body.dataset.marker = 'not reloaded'");
+    await sky.api('POST', `/campaigns/${body.id}/start`);
+    await page.locator('#campaign-live[data-status=completed]').waitFor({ timeout: 60_000 });
+    expect(await page.locator('body').getAttribute('data-marker')).toBe('not reloaded');
+    expect(await page.getByText('would take part').count()).toBe(0);
+  });
+
+  it('keeps what was typed, and says beside the field what is wrong, in the forms of settings and devices', async () => {
+    const page = await signedIn({ javaScriptEnabled: false });
+    await page.goto('/settings');
+    await page.getByLabel('Offline after').fill('90');
+    await page.getByLabel('One a line').fill('new_ui=perhaps');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Nothing was changed').waitFor();
+    expect(await page.getByLabel('Offline after').inputValue()).toBe('90');
+    expect(await page.getByLabel('One a line').inputValue()).toBe('new_ui=perhaps');
+    await page.goto('/devices/VD-0001');
+    const tags = `fine, ${'x'.repeat(65)}`;
+    await page.getByLabel('Tags').fill(tags);
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.locator('[id=tags-wrong]').waitFor();
+    expect(await page.getByLabel('Tags').inputValue()).toBe(tags);
+  });
+
+  it('leads to the sign-in when the session is over, instead of showing it inside the page', async () => {
+    const page = await signedIn();
+    await page.goto('/');
+    await page.context().clearCookies();
+    await page.waitForURL('**/sign-in?next=%2F', { timeout: 20_000 });
+    await page.getByRole('button', { name: 'Sign in' }).waitFor();
+    expect(await page.locator('#tiles').count()).toBe(0);
+  });
+
+  it('says that it is no longer live while the connection is lost, and when it is back', async () => {
+    const page = await signedIn();
+    await page.goto('/');
+    await page.context().setOffline(true);
+    await page.getByText('The connection is lost').waitFor({ timeout: 20_000 });
+    await page.context().setOffline(false);
+    await page.getByText('The connection is lost').waitFor({ state: 'hidden', timeout: 20_000 });
+    // The browser and htmx say in the console that it was.
+    complaints.length = 0;
+  });
+
+  it('closes a question with Escape, and goes back to what asked it', async () => {
+    const page = await signedIn();
+    await page.goto('/devices/VD-0002');
+    await page.getByText('Revoke', { exact: true }).first().click();
+    await page.getByText('Its certificate stops working at once').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByText('Its certificate stops working at once').waitFor({ state: 'hidden' });
+    expect(await page.evaluate('document.activeElement.textContent')).toBe('Revoke');
+  });
+
+  it('lets people and programs in, shows each secret once, and lets them out', async () => {
+    const page = await signedIn({ javaScriptEnabled: false });
+    await page.goto('/settings');
+    await page.getByRole('link', { name: 'People and API keys' }).click();
+    await page.getByLabel('Name').fill('release/ci');
+    await page.getByRole('button', { name: 'Make' }).click();
+    await page.getByText('a name has 1 to 64 letters').waitFor();
+    expect(await page.getByLabel('Name').inputValue()).toBe('release/ci');
+    await page.getByLabel('Name').fill('release');
+    await page.getByRole('button', { name: 'Make' }).click();
+    const key = (await page.locator('.notice code').textContent()) ?? '';
+    const ask = () => page.request.get('/api/v1/firmware', { headers: { Authorization: `Bearer ${key}` } });
+    expect((await ask()).status()).toBe(200);
+    const row = page.getByRole('listitem').filter({ hasText: 'release' });
+    await row.locator('summary').click();
+    await row.getByRole('button', { name: 'Revoke' }).click();
+    expect((await ask()).status()).toBe(401);
+    expect(await page.getByText(key).count()).toBe(0);
+    await page.getByLabel('Email').fill('viewer@example.com');
+    await page.getByLabel('Role', { exact: true }).first().selectOption('viewer');
+    await page.getByRole('button', { name: 'Add' }).click();
+    const password = (await page.locator('.notice code').textContent()) ?? '';
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Email').fill('viewer@example.com');
+    await page.getByLabel('Password').fill(password);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('Firmware in the field').waitFor();
+    expect(await page.getByRole('link', { name: 'New campaign' }).count()).toBe(0);
+    await page.getByRole('link', { name: 'viewer@example.com' }).click();
+    await page.getByLabel('Current password').fill('not this one');
+    await page.getByLabel('New password').fill('quite another one');
+    await page.getByRole('button', { name: 'Change' }).click();
+    await page.getByText('this is not your password').waitFor();
+    await page.getByLabel('Current password').fill(password);
+    await page.getByLabel('New password').fill('quite another one');
+    await page.getByRole('button', { name: 'Change' }).click();
+    await page.getByText('Your password is changed').waitFor();
+  });
+
   it.each([
     ['light', {}],
     ['dark', { colorScheme: 'dark' }],
@@ -354,6 +454,8 @@ describe('the dashboard in a real browser', () => {
       '/groups',
       '/groups/new',
       '/settings',
+      '/settings/access',
+      '/account',
       '/firmware',
       '/firmware/new',
       '/campaigns',

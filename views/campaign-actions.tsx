@@ -1,8 +1,7 @@
 /** What an operator may do to a campaign right now. What cannot be undone asks first. */
-import type { Child } from 'hono/jsx';
 import type { CampaignMetrics, CampaignStatus } from '../protocol/api.ts';
 import { count, plural } from './format.ts';
-import { Action } from './parts.tsx';
+import { Action, Ask } from './parts.tsx';
 
 export interface ActionsData {
   id: string;
@@ -20,32 +19,6 @@ export interface Approval {
   mine: boolean;
   approvedByMe: boolean;
 }
-
-/** A button that asks first, with what else has to be said. Opens without a script. */
-const Ask = ({
-  to,
-  name,
-  label,
-  question,
-  children,
-}: {
-  to: string;
-  name: string;
-  label: string;
-  question: string;
-  children?: Child;
-}) => (
-  <details class="ask" id={`ask-${name}`}>
-    <summary>{label}</summary>
-    <div>
-      <form class="stack" method="post" action={`${to}/${name}`}>
-        <p>{question}</p>
-        {children}
-        <button class="danger">{label}</button>
-      </form>
-    </div>
-  </details>
-);
 
 const Draft = ({ to, approval }: { to: string; approval: Approval | undefined }) => {
   const needed = approval?.needed === true;
@@ -71,8 +44,8 @@ const Retry = ({ to, metrics }: { to: string; metrics: CampaignMetrics }) => {
   if (failed === 0) return null;
   return (
     <Ask
-      to={to}
-      name="retry"
+      to={`${to}/retry`}
+      id="ask-retry"
       label="Retry failed"
       question="These devices are offered the update once more, within the pace and the open stage."
     >
@@ -93,8 +66,8 @@ const Retry = ({ to, metrics }: { to: string; metrics: CampaignMetrics }) => {
 
 const Skip = ({ to }: { to: string }) => (
   <Ask
-    to={to}
-    name="skip"
+    to={`${to}/skip`}
+    id="ask-skip"
     label="Leave out a device"
     question="It is not updated by this campaign. Only a device that has not begun can be left out."
   >
@@ -122,8 +95,8 @@ export const CampaignActions = ({ id, status, metrics, approval }: ActionsData) 
       ) : null}
       {status === 'active' && next !== undefined ? (
         <Ask
-          to={to}
-          name="advance"
+          to={`${to}/advance`}
+          id="ask-advance"
           label="Next stage"
           question={`"${next.name}" with ${plural(next.target, 'device')} opens now, whatever the gate of this stage says.`}
         />
@@ -142,9 +115,10 @@ export const CampaignActions = ({ id, status, metrics, approval }: ActionsData) 
       ) : null}
       {open ? (
         <Ask
-          to={to}
-          name="cancel"
+          to={`${to}/cancel`}
+          id="ask-cancel"
           label="Cancel"
+          danger
           question="No further device starts. Devices that are updating right now finish. This cannot be undone."
         />
       ) : null}

@@ -18,7 +18,7 @@ export const UpdateTable = ({ updates }: { updates: DeviceUpdate[] }) => (
       <tbody>
         {updates.map((update) => (
           <tr>
-            <td>
+            <td class="name">
               <a href={`/campaigns/${update.campaign_id}/devices/${update.serial_no}`}>{update.serial_no}</a>
             </td>
             <td>

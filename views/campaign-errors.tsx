@@ -3,7 +3,8 @@ import type { CampaignStatus } from '../protocol/api.ts';
 import type { ErrorGroup, ErrorReport, ErrorShare } from '../protocol/error-report.ts';
 import { count, plural } from './format.ts';
 
-const LIVE: readonly CampaignStatus[] = ['active', 'paused'];
+/** While it stands like this, what its page shows changes by itself. */
+export const LIVE: readonly CampaignStatus[] = ['draft', 'scheduled', 'active', 'paused'];
 
 type Numbers = Pick<ErrorShare, 'count' | 'share' | 'rate'>;
 
@@ -37,7 +38,7 @@ const Common = ({ group }: { group: ErrorGroup }) => {
   );
 };
 
-/** The panel; while the campaign runs it asks for itself again. Empty where nothing failed. */
+/** The panel; while the campaign is not over it asks for itself again. Empty where nothing failed. */
 export const CampaignErrors = ({
   id,
   status,

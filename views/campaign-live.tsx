@@ -10,10 +10,11 @@ import type {
 import type { ErrorReport } from '../protocol/error-report.ts';
 import { type Approval, ApprovalNotice, CampaignActions } from './campaign-actions.tsx';
 import { UpdateTable } from './campaign-devices.tsx';
-import { CampaignErrors } from './campaign-errors.tsx';
+import { CampaignErrors, LIVE } from './campaign-errors.tsx';
+import { PreviewLater } from './campaign-preview.tsx';
 import { shares } from './campaigns.tsx';
-import { count, plural } from './format.ts';
-import { Badge, StackedBar } from './parts.tsx';
+import { count, duration, plural } from './format.ts';
+import { Badge, Moment, StackedBar } from './parts.tsx';
 
 /** What a campaign object knows of itself. */
 export interface CampaignView {
@@ -61,12 +62,24 @@ export const CampaignLatest = ({ latest }: Pick<CampaignView, 'latest'>) => (
 );
 
 /** How it stands: what changes all the time while it runs. */
-export const CampaignLive = ({ status, reason, metrics }: Omit<CampaignView, 'latest'>) => (
+export const CampaignLive = ({
+  id,
+  status,
+  reason,
+  metrics,
+}: Omit<CampaignView, 'latest'> & { id: string }) => (
   <div id="campaign-live" class="live" data-status={status}>
     <div class="actions">
       <Badge state={status} />
       <span>{reason ?? (status === 'completed' ? 'Every stage has passed.' : '')}</span>
     </div>
+    {metrics.started_at === null ? null : <Counts metrics={metrics} />}
+    {status === 'draft' || status === 'scheduled' ? <PreviewLater id={id} /> : null}
+  </div>
+);
+
+const Counts = ({ metrics }: Pick<CampaignView, 'metrics'>) => (
+  <>
     <section class="tiles" aria-label="Counts">
       {shares(metrics).map(({ tone, n, label }) => (
         <div class="tile" data-tone={n === 0 ? 'wait' : tone}>
@@ -84,7 +97,7 @@ export const CampaignLive = ({ status, reason, metrics }: Omit<CampaignView, 'la
       </div>
     </section>
     <Stages metrics={metrics} />
-  </div>
+  </>
 );
 
 /** The message that puts the live parts in place, and for an operator what can be done by now. */
@@ -118,7 +131,7 @@ function reach({ percentage, count: most, group }: Stage): string {
 
 /** A stage of the policy, in words. */
 function stageWords(s: Stage): string {
-  const bake = s.min_duration_s > 0 ? `, ${s.min_duration_s} s` : '';
+  const bake = s.min_duration_s > 0 ? ` and ${duration(s.min_duration_s)}` : '';
   const opens = s.start === 'manual' ? ', opened by hand' : '';
   return `${reach(s)} (passes at ${s.success_threshold} %${bake}${opens})`;
 }
@@ -145,9 +158,6 @@ const KINDS: Record<Campaign['kind'], string> = {
   soft: 'the device’s user may postpone it',
   download_only: 'downloaded and verified, not installed: completed means downloaded',
 };
-
-const hours = (seconds: number): string =>
-  seconds % 86_400 === 0 ? plural(seconds / 86_400, 'day') : plural(Math.round(seconds / 360) / 10, 'hour');
 
 /** What a campaign is for, in words. */
 function targetWords({ target }: Campaign): string {
@@ -188,7 +198,7 @@ export const CampaignPage = ({
       <div>
         <h1>{c.name}</h1>
         <p class="sub">
-          <a href={`/firmware/${c.firmware_id}`}>{c.firmware_version}</a> to {targetWords(c)}
+          <a href={`/firmware/${c.firmware_id}`}>{c.firmware}</a> to {targetWords(c)}
           {c.archived ? ', archived: it can only be read' : ''}
         </p>
       </div>
@@ -202,10 +212,10 @@ export const CampaignPage = ({
         {problem}
       </p>
     )}
-    {c.status === 'active' || c.status === 'paused' ? (
+    {LIVE.includes(c.status) ? (
       <div class="visually-hidden" hx-ws:connect={`/live/campaigns/${c.id}`} hx-swap="none" />
     ) : null}
-    <CampaignLive status={view.status} reason={view.reason} metrics={view.metrics} />
+    <CampaignLive id={c.id} status={view.status} reason={view.reason} metrics={view.metrics} />
     <CampaignErrors id={c.id} status={view.status} report={errors} />
     <CampaignLatest latest={view.latest} />
     {c.started_at === null ? null : (
@@ -229,18 +239,44 @@ export const CampaignPage = ({
         <dt>Kind</dt>
         <dd>
           {KINDS[c.kind]}
-          {c.kind === 'soft' ? ` for up to ${hours(c.postpone_limit_s)}` : ''}
+          {c.kind === 'soft' ? ` for up to ${duration(c.postpone_limit_s)}` : ''}
         </dd>
         <dt>Priority</dt>
         <dd>{c.priority}</dd>
         <dt>Per device</dt>
         <dd>
-          {count(c.update_timeout_s)} s, {plural(c.max_attempts, 'attempt')}
+          {duration(c.update_timeout_s)}, {plural(c.max_attempts, 'attempt')}
         </dd>
         <dt>Made by</dt>
-        <dd>{c.created_by}</dd>
+        <dd>
+          {c.created_by}, <Moment at={c.created_at} />
+        </dd>
         <dt>Approved by</dt>
         <dd>{c.approved_by ?? '–'}</dd>
+        {c.start_at == null ? null : (
+          <>
+            <dt>Begins</dt>
+            <dd>
+              <Moment at={c.start_at} />
+            </dd>
+          </>
+        )}
+        {c.end_at == null ? null : (
+          <>
+            <dt>Ends</dt>
+            <dd>
+              <Moment at={c.end_at} />, then no further device starts
+            </dd>
+          </>
+        )}
+        <dt>Started</dt>
+        <dd>
+          <Moment at={c.started_at} />
+        </dd>
+        <dt>Finished</dt>
+        <dd>
+          <Moment at={c.finished_at} />
+        </dd>
       </dl>
     </section>
   </>

@@ -2,12 +2,16 @@
 import type { CampaignPreview } from '../protocol/api.ts';
 import { count, plural } from './format.ts';
 
-const REASONS: Record<string, string> = {
-  has_version: 'have this version already',
-  revoked: 'are revoked',
-  not_approved: 'wait for approval',
-  below_min_version: 'are too old, and no release leads there',
+/** Why devices are left out: of one, and of several. */
+const REASONS: Record<string, readonly [string, string]> = {
+  has_version: ['has this version already', 'have this version already'],
+  revoked: ['is revoked', 'are revoked'],
+  not_approved: ['waits for approval', 'wait for approval'],
+  below_min_version: ['is too old, and no release leads there', 'are too old, and no release leads there'],
 };
+
+const leftOut = ({ error, count: n }: CampaignPreview['skipped'][number]): string =>
+  `${count(n)} ${REASONS[error]?.[n === 1 ? 0 : 1] ?? error}`;
 
 /** The place of the preview; empty before somebody asks for it. */
 export const Preview = ({ preview, problem }: { preview?: CampaignPreview; problem?: string }) => (
@@ -18,6 +22,13 @@ export const Preview = ({ preview, problem }: { preview?: CampaignPreview; probl
       </p>
     )}
     {preview === undefined ? null : <Found {...preview} />}
+  </div>
+);
+
+/** Who would take part in a campaign that has not begun: counted once its page is there, since it reads them all. */
+export const PreviewLater = ({ id }: { id: string }) => (
+  <div id="preview" hx-get={`/campaigns/${id}/preview`} hx-trigger="load" hx-swap="outerHTML">
+    <a href={`/campaigns/${id}/preview`}>Which devices would take part</a>
   </div>
 );
 
@@ -34,12 +45,7 @@ const Found = (p: CampaignPreview) => (
       ))}
       {p.count > p.sample.length && p.sample.length > 0 ? ', …' : null}
     </p>
-    {p.skipped.length === 0 ? null : (
-      <p>
-        Left out:{' '}
-        {p.skipped.map(({ error, count: n }) => `${count(n)} ${REASONS[error] ?? error}`).join(', ')}.
-      </p>
-    )}
+    {p.skipped.length === 0 ? null : <p>Left out: {p.skipped.map(leftOut).join(', ')}.</p>}
     {p.unknown_serial_nos === null || p.unknown_serial_nos <= 0 ? null : (
       <p>
         {count(p.unknown_serial_nos)} of the serial numbers {p.unknown_serial_nos === 1 ? 'fits' : 'fit'} no

@@ -23,11 +23,23 @@ export function shares({ counts, target }: Pick<CampaignMetrics, 'counts' | 'tar
   ];
 }
 
-export const CampaignTable = ({ items, now }: { items: CampaignListItem[]; now: Date }) =>
+export const CampaignTable = ({
+  items,
+  now,
+  none = 'No campaign yet.',
+  make,
+}: {
+  items: CampaignListItem[];
+  now: Date;
+  /** What an empty list says. */
+  none?: string;
+  /** Where one is made, for whoever may. */
+  make?: string | undefined;
+}) =>
   items.length === 0 ? (
     <Empty>
       <p>
-        No campaign yet. <a href="/campaigns/new">Make one</a>
+        {none} {make === undefined ? null : <a href={make}>Make one</a>}
       </p>
     </Empty>
   ) : (
@@ -45,13 +57,13 @@ export const CampaignTable = ({ items, now }: { items: CampaignListItem[]; now: 
         <tbody>
           {items.map((c) => (
             <tr>
-              <td>
+              <td class="name">
                 <a href={`/campaigns/${c.id}`}>{c.name}</a>
               </td>
               <td>
                 <Badge state={c.status} /> {c.archived ? <Badge state="archived" /> : null}
               </td>
-              <td class="mono">{c.firmware_version}</td>
+              <td class="mono">{c.firmware}</td>
               <td>
                 {c.metrics === null ? (
                   <span class="soft">not started</span>
@@ -122,7 +134,13 @@ export const Campaigns = ({
       <button>Filter</button>
     </form>
     <section class="panel">
-      <CampaignTable items={list.items} now={now} />
+      <CampaignTable
+        items={list.items}
+        now={now}
+        {...(query.status === undefined && query.archived === undefined
+          ? { make: mayOperate ? '/campaigns/new' : undefined }
+          : { none: 'No campaign matches.' })}
+      />
       <Pager path="/campaigns" query={query} next={list.next_cursor} />
     </section>
   </>

@@ -1,7 +1,7 @@
 /** One device: how it is, why, and what happened to it. */
 import type { ConfigEntry, Device, DeviceEvent, DeviceUpdate } from '../protocol/api.ts';
 import { absolute } from './format.ts';
-import { Action, AskFirst, Badge, Empty, type Tone, When } from './parts.tsx';
+import { Action, AskFirst, Badge, Empty, Field, type FieldErrors, type Tone, When } from './parts.tsx';
 
 export interface DeviceData {
   device: Device;
@@ -9,6 +9,8 @@ export interface DeviceData {
   events: DeviceEvent[];
   config: ConfigEntry[];
   mayOperate: boolean;
+  /** The form that was wrong, as it was sent. */
+  sent?: { values: Record<string, string>; errors: FieldErrors } | undefined;
   now: Date;
 }
 
@@ -130,36 +132,61 @@ const Asked = ({ entry, now }: { entry: ConfigEntry; now: Date }) => {
   );
 };
 
-const SettingsForm = ({ device }: { device: Device }) => (
+const SettingsForm = ({ device, sent }: Pick<DeviceData, 'device' | 'sent'>) => (
   <form class="filters" method="post" action={`/devices/${device.serial_no}/config`}>
-    <div class="field">
-      <label for="key">Setting</label>
-      <input id="key" name="key" required maxlength={128} placeholder="poll_interval" />
-    </div>
-    <div class="field">
-      <label for="value">New value</label>
-      <input id="value" name="value" required maxlength={4096} placeholder="300s" />
-    </div>
+    <Field name="key" label="Setting" errors={sent?.errors}>
+      {(attributes) => (
+        <input
+          {...attributes}
+          required
+          maxlength={128}
+          placeholder="poll_interval"
+          value={sent?.values.key ?? ''}
+        />
+      )}
+    </Field>
+    <Field name="value" label="New value" errors={sent?.errors}>
+      {(attributes) => (
+        <input
+          {...attributes}
+          required
+          maxlength={4096}
+          placeholder="300s"
+          value={sent?.values.value ?? ''}
+        />
+      )}
+    </Field>
     <button>Ask the device</button>
   </form>
 );
 
+const LabelsForm = ({ device, sent }: Pick<DeviceData, 'device' | 'sent'>) => {
+  const values = sent?.values ?? { group: device.group ?? '', tags: device.tags.join(', ') };
+  return (
+    <form class="filters" method="post" action={`/devices/${device.serial_no}/labels`}>
+      <Field name="group" label="Group" errors={sent?.errors}>
+        {(attributes) => <input {...attributes} maxlength={64} value={values.group ?? ''} />}
+      </Field>
+      <Field name="tags" label="Tags, separated by commas" errors={sent?.errors}>
+        {(attributes) => <input {...attributes} value={values.tags ?? ''} />}
+      </Field>
+      <button>Save</button>
+    </form>
+  );
+};
+
 /** Why the device stands where it stands, in a sentence. */
-function situation({
-  approved,
-  decommissioned,
-  revoked,
-  target_version,
-  status,
-  current_firmware,
-}: Device): string {
+function situation(device: Device, latest: DeviceUpdate | undefined): string {
+  const { approved, decommissioned, revoked, target_version, status, current_firmware } = device;
   if (decommissioned) return 'It is out of service for good.';
   if (!approved) return 'It registered itself and waits for approval: until then no campaign has it.';
   if (revoked) return 'Its certificate is revoked: it can neither connect nor download.';
   if (target_version !== null)
     return `It is being taken from ${current_firmware ?? 'unknown'} to ${target_version}.`;
   if (status === 'offline') return 'It has not been heard from lately. Offers wait until it is.';
-  return 'It runs what it should.';
+  if (latest?.status === 'failed' || latest?.status === 'rollback')
+    return `Its latest update, to ${latest.to_version}, ${latest.status === 'failed' ? 'failed' : 'was rolled back'}.`;
+  return 'No update is due.';
 }
 
 const Facts = ({ device, now }: Pick<DeviceData, 'device' | 'now'>) => {
@@ -182,6 +209,18 @@ const Facts = ({ device, now }: Pick<DeviceData, 'device' | 'now'>) => {
         <dd>{device.group ?? '–'}</dd>
         <dt>Tags</dt>
         <dd>{device.tags.length === 0 ? '–' : device.tags.join(', ')}</dd>
+        {Object.entries(device.apps).map(([name, version]) => (
+          <>
+            <dt>App {name}</dt>
+            <dd class="mono">{version}</dd>
+          </>
+        ))}
+        {Object.entries(device.metadata).map(([name, value]) => (
+          <>
+            <dt>{name}</dt>
+            <dd>{text(value)}</dd>
+          </>
+        ))}
         <dt>Last seen</dt>
         <dd>
           <When at={device.last_seen} now={now} />
@@ -219,10 +258,16 @@ const Updates = ({ updates }: Pick<DeviceData, 'updates'>) => (
 );
 
 /** Everything of the page that changes by itself. */
-export const DeviceLive = ({ device, updates, events, config, now }: Omit<DeviceData, 'mayOperate'>) => (
+export const DeviceLive = ({
+  device,
+  updates,
+  events,
+  config,
+  now,
+}: Omit<DeviceData, 'mayOperate' | 'sent'>) => (
   <div id="device-live" class="live">
     <p>
-      <Badge state={device.status} /> {situation(device)}
+      <Badge state={device.status} /> {situation(device, updates[0])}
     </p>
     <div class="grid">
       <Facts device={device} now={now} />
@@ -253,7 +298,13 @@ export function deviceChanged(serialNo: string): string {
   );
 }
 
-export const DevicePage = ({ mayOperate, ...live }: DeviceData) => {
+/** What was sent, where it was the form with these fields. */
+const wrongIn = (sent: DeviceData['sent'], ...fields: string[]) =>
+  sent?.errors.some(({ field }) => fields.some((name) => field === name || field.startsWith(`${name}.`)))
+    ? sent
+    : undefined;
+
+export const DevicePage = ({ mayOperate, sent, ...live }: DeviceData) => {
   const { device } = live;
   return (
     <>
@@ -290,23 +341,13 @@ export const DevicePage = ({ mayOperate, ...live }: DeviceData) => {
       {mayOperate && !device.revoked ? (
         <section class="panel">
           <h2>Change a setting</h2>
-          <SettingsForm device={device} />
+          <SettingsForm device={device} sent={wrongIn(sent, 'key', 'value')} />
         </section>
       ) : null}
       {mayOperate ? (
         <section class="panel">
           <h2>Group and tags</h2>
-          <form class="filters" method="post" action={`/devices/${device.serial_no}/labels`}>
-            <div class="field">
-              <label for="group">Group</label>
-              <input id="group" name="group" maxlength={64} value={device.group ?? ''} />
-            </div>
-            <div class="field">
-              <label for="tags">Tags, separated by commas</label>
-              <input id="tags" name="tags" value={device.tags.join(', ')} />
-            </div>
-            <button>Save</button>
-          </form>
+          <LabelsForm device={device} sent={wrongIn(sent, 'group', 'tags')} />
         </section>
       ) : null}
     </>

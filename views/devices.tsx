@@ -36,13 +36,18 @@ export const DeviceRows = ({ list, query, now }: Omit<DeviceListData, 'models' |
           <tbody>
             {list.items.map((d) => (
               <tr>
-                <td>
-                  <a href={`/devices/${d.serial_no}`}>{d.serial_no}</a>
+                <td class="name">
+                  <a href={`/devices/${d.serial_no}`}>{d.serial_no}</a>{' '}
                   {d.approved ? null : (
                     <span class="badge" data-tone="busy">
                       waits for approval
                     </span>
                   )}
+                  {d.revoked && !d.decommissioned ? (
+                    <span class="badge" data-tone="bad">
+                      revoked
+                    </span>
+                  ) : null}
                 </td>
                 <td>
                   <Badge state={d.status} />
@@ -51,8 +56,8 @@ export const DeviceRows = ({ list, query, now }: Omit<DeviceListData, 'models' |
                   {d.current_firmware ?? '–'}
                   {d.target_version === null ? null : ` → ${d.target_version}`}
                 </td>
-                <td>{d.model}</td>
-                <td>{d.group ?? '–'}</td>
+                <td class="name">{d.model}</td>
+                <td class="name">{d.group ?? '–'}</td>
                 <td>
                   <When at={d.last_seen} now={now} />
                 </td>

@@ -43,13 +43,22 @@ export const FirmwarePage = (data: FirmwarePageData) => {
         <Facts {...data} />
         <section class="panel">
           <h2>Release notes</h2>
-          {f.release_notes === '' ? <p class="soft">None were given.</p> : <pre>{f.release_notes}</pre>}
+          {f.release_notes === '' ? (
+            <p class="soft">None were given.</p>
+          ) : (
+            <pre class="prose">{f.release_notes}</pre>
+          )}
         </section>
       </div>
       <Installed {...data} />
       <section class="panel">
         <h2>Campaigns</h2>
-        <CampaignTable items={campaigns} now={now} />
+        <CampaignTable
+          items={campaigns}
+          now={now}
+          none="No campaign has had it yet."
+          make={f.state === 'published' && data.mayOperate ? `/campaigns/new?firmware_id=${f.id}` : undefined}
+        />
       </section>
       {f.state === 'published' && data.mayOperate ? <Withdraw {...data} /> : null}
     </>
@@ -69,7 +78,7 @@ const Head = ({ firmware: f, campaigns, installed, mayOperate }: FirmwarePageDat
       <a class="button" href={`/firmware/${f.id}/download`}>
         Download
       </a>
-      {f.state === 'published' ? (
+      {f.state === 'published' && mayOperate ? (
         <a class="button primary" href={`/campaigns/new?firmware_id=${f.id}`}>
           New campaign
         </a>
@@ -145,7 +154,7 @@ const Installed = ({ firmware: f, installed }: FirmwarePageData) => {
             <tbody>
               {sample.map((device) => (
                 <tr>
-                  <td>
+                  <td class="name">
                     <a href={`/devices/${device.serial_no}`}>{device.serial_no}</a>
                   </td>
                   <td>

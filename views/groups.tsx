@@ -3,6 +3,9 @@ import type { Group, Page } from '../protocol/api.ts';
 import { count } from './format.ts';
 import { AskFirst, Empty, Field, type FieldErrors, Pager } from './parts.tsx';
 
+/** Its beginning: the whole of it is on the group's own page. */
+const shortened = (text: string): string => (text.length <= 200 ? text : `${text.slice(0, 199)}…`);
+
 /** A rule in words. */
 function ruleWords({ rule }: Group): string {
   if (rule === null) return 'devices chosen one by one';
@@ -53,11 +56,11 @@ export const Groups = ({
             <tbody>
               {list.items.map((group) => (
                 <tr>
-                  <td>
+                  <td class="name">
                     <a href={`/groups/${encodeURIComponent(group.name)}`}>{group.name}</a>
                   </td>
                   <td class="wrap">{ruleWords(group)}</td>
-                  <td class="wrap">{group.description}</td>
+                  <td class="wrap">{shortened(group.description)}</td>
                 </tr>
               ))}
             </tbody>
@@ -115,7 +118,7 @@ export const GroupPage = ({
       </section>
       {mayOperate && group.kind === 'static' ? (
         <section class="panel">
-          <h2>Devices</h2>
+          <h2>Put devices in, or take them out</h2>
           <form class="stack" method="post" action={`${here}/devices`}>
             <Field name="serial_nos" label="Serial numbers" help="Separated by commas or lines.">
               {(attributes) => <textarea {...attributes} rows={4} required spellcheck={false} />}

@@ -69,7 +69,7 @@ export function page(title: string, viewer: Viewer, path: string, content: Child
           </nav>
           <div class="who">
             <span>
-              {viewer.email} ({viewer.role})
+              <a href="/account">{viewer.email}</a> ({viewer.role})
             </span>
             <form method="post" action="/sign-out">
               <button class="plain">Sign out</button>
@@ -77,6 +77,9 @@ export function page(title: string, viewer: Viewer, path: string, content: Child
           </div>
         </header>
         <main id="content">{content}</main>
+        <p id="line-lost" class="notice" data-tone="bad" role="status" hidden>
+          The connection is lost: what you see may be old. It is tried again.
+        </p>
       </div>
     </Document>
   )}`;

@@ -13,6 +13,7 @@ export interface OverviewData {
   campaigns: CampaignListItem[];
   by_status: Record<CampaignStatus, number>;
   rejected: number;
+  mayOperate: boolean;
   now: Date;
 }
 
@@ -73,13 +74,15 @@ export const Tiles = ({ devices, by_status }: Pick<OverviewData, 'devices' | 'by
   </section>
 );
 
-export const Overview = ({ devices, campaigns, by_status, rejected, now }: OverviewData) => (
+export const Overview = ({ devices, campaigns, by_status, rejected, mayOperate, now }: OverviewData) => (
   <>
     <div class="head">
       <h1>Overview</h1>
-      <a class="button primary" href="/campaigns/new">
-        New campaign
-      </a>
+      {mayOperate ? (
+        <a class="button primary" href="/campaigns/new">
+          New campaign
+        </a>
+      ) : null}
     </div>
     <Tiles devices={devices} by_status={by_status} />
     {rejected === 0 ? null : (
@@ -106,7 +109,7 @@ export const Overview = ({ devices, campaigns, by_status, rejected, now }: Overv
         </section>
         <section class="panel">
           <h2>Latest campaigns</h2>
-          <CampaignTable items={campaigns} now={now} />
+          <CampaignTable items={campaigns} now={now} make={mayOperate ? '/campaigns/new' : undefined} />
         </section>
       </div>
     )}

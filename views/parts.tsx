@@ -62,6 +62,10 @@ export const When = ({ at, now, none = 'never' }: { at: string | null; now: Date
     </time>
   );
 
+/** A moment, exactly. */
+export const Moment = ({ at }: { at: string | null }) =>
+  at === null ? <span class="soft">–</span> : <time datetime={at}>{absolute(at)}</time>;
+
 /** A share of a whole, stacked. Widths are geometry, not style: the content policy allows no inline styles. */
 export const StackedBar = ({ parts, label }: { parts: { tone: Tone; share: number }[]; label: string }) => {
   let x = 0;
@@ -114,18 +118,37 @@ export const Action = ({
   </form>
 );
 
-/** A button that asks first. Opens without a script. */
-export const AskFirst = ({ to, label, question }: { to: string; label: string; question: string }) => (
-  <details class="ask">
-    <summary>{label}</summary>
+/** A button that asks first, with what else has to be said. Opens without a script. */
+export const Ask = ({
+  to,
+  label,
+  question,
+  id,
+  danger = false,
+  children,
+}: {
+  to: string;
+  label: string;
+  question: string;
+  id?: string;
+  /** What is over then is over. */
+  danger?: boolean;
+  children?: Child;
+}) => (
+  <details class="ask" {...(id === undefined ? {} : { id })}>
+    <summary class={danger ? 'danger' : ''}>{label}</summary>
     <div>
-      <p>{question}</p>
-      <Action to={to} kind="danger">
-        {label}
-      </Action>
+      <form class="stack" method="post" action={to}>
+        <p>{question}</p>
+        {children}
+        <button class={danger ? 'danger' : 'primary'}>{label}</button>
+      </form>
     </div>
   </details>
 );
+
+/** {@link Ask} for what cannot be undone. */
+export const AskFirst = (asked: { to: string; label: string; question: string }) => <Ask {...asked} danger />;
 
 /** One field of a form, its help, and what was wrong with it. */
 export const Field = ({

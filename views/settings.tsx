@@ -10,6 +10,8 @@ export interface SettingsData {
   mayChange: boolean;
   problem: string | undefined;
   errors: FieldErrors | undefined;
+  /** The form as it was sent, where something in it was wrong. */
+  sent: Record<string, string> | undefined;
   saved: boolean;
   now: Date;
 }
@@ -60,12 +62,14 @@ const flagText = (flags: Settings['feature_flags']): string =>
     .map(([name, on]) => `${name}=${on ? 'on' : 'off'}`)
     .join('\n');
 
-const Form = ({ current, mayChange, problem, errors, saved }: SettingsData) => {
+const Form = ({ current, mayChange, problem, errors, sent, saved }: SettingsData) => {
   const { version, settings } = current;
+  const chosen = (name: string, now: string): string => (sent === undefined ? now : (sent[name] ?? ''));
+  const onFailure = chosen('campaign_defaults.on_failure', settings.campaign_defaults.on_failure ?? '');
   const disabled = !mayChange;
   return (
     <form class="stack" method="post" action="/settings">
-      <input type="hidden" name="version" value={String(version)} />
+      <input type="hidden" name="version" value={sent?.version ?? String(version)} />
       {problem === undefined ? null : (
         <p class="notice" data-tone="bad" role="alert">
           {problem}
@@ -88,7 +92,7 @@ const Form = ({ current, mayChange, problem, errors, saved }: SettingsData) => {
                   required
                   min={min}
                   {...(max === undefined ? {} : { max })}
-                  value={String(settings[name])}
+                  value={chosen(name, String(settings[name]))}
                 />
               )}
             </Field>
@@ -102,7 +106,10 @@ const Form = ({ current, mayChange, problem, errors, saved }: SettingsData) => {
             {(attributes) => (
               <select {...attributes}>
                 <option value="false">is taken at once</option>
-                <option value="true" selected={settings.approve_first}>
+                <option
+                  value="true"
+                  selected={chosen('approve_first', String(settings.approve_first)) === 'true'}
+                >
                   waits for approval
                 </option>
               </select>
@@ -123,11 +130,7 @@ const Form = ({ current, mayChange, problem, errors, saved }: SettingsData) => {
                   min="0"
                   step="any"
                   placeholder={String(usual)}
-                  value={
-                    settings.campaign_defaults[name] === undefined
-                      ? ''
-                      : String(settings.campaign_defaults[name])
-                  }
+                  value={chosen(`campaign_defaults.${name}`, String(settings.campaign_defaults[name] ?? ''))}
                 />
               )}
             </Field>
@@ -136,7 +139,10 @@ const Form = ({ current, mayChange, problem, errors, saved }: SettingsData) => {
             {(attributes) => (
               <select {...attributes}>
                 <option value="false">when its maker says so</option>
-                <option value="true" selected={settings.approve_campaigns}>
+                <option
+                  value="true"
+                  selected={chosen('approve_campaigns', String(settings.approve_campaigns)) === 'true'}
+                >
                   when a second person has approved it
                 </option>
               </select>
@@ -146,10 +152,10 @@ const Form = ({ current, mayChange, problem, errors, saved }: SettingsData) => {
             {(attributes) => (
               <select {...attributes}>
                 <option value="">built in: pause</option>
-                <option value="pause" selected={settings.campaign_defaults.on_failure === 'pause'}>
+                <option value="pause" selected={onFailure === 'pause'}>
                   pause
                 </option>
-                <option value="rollback" selected={settings.campaign_defaults.on_failure === 'rollback'}>
+                <option value="rollback" selected={onFailure === 'rollback'}>
                   go back
                 </option>
               </select>
@@ -162,7 +168,7 @@ const Form = ({ current, mayChange, problem, errors, saved }: SettingsData) => {
         <Field name="feature_flags" label="One a line" help="name=on or name=off" errors={errors}>
           {(attributes) => (
             <textarea {...attributes} rows={3} spellcheck={false}>
-              {flagText(settings.feature_flags)}
+              {chosen('feature_flags', flagText(settings.feature_flags))}
             </textarea>
           )}
         </Field>
@@ -253,6 +259,11 @@ export const SettingsPage = (data: SettingsData) => (
         <h1>Settings</h1>
         <p class="sub">For the whole fleet. A change holds at once, everywhere.</p>
       </div>
+      {data.mayChange ? (
+        <a class="button" href="/settings/access">
+          People and API keys
+        </a>
+      ) : null}
     </div>
     <section class="panel">
       <Form {...data} />

@@ -1,10 +1,7 @@
 /** One device's update: every step it went through, and how long each took. */
 import type { UpdateStep, UpdateTimeline } from '../protocol/update-timeline.ts';
-import { absolute, duration } from './format.ts';
-import { Badge, Empty, toneOf, wordOf } from './parts.tsx';
-
-const Moment = ({ at }: { at: string | null }) =>
-  at === null ? <span class="soft">–</span> : <time datetime={at}>{absolute(at)}</time>;
+import { duration } from './format.ts';
+import { Badge, Empty, Moment, toneOf, wordOf } from './parts.tsx';
 
 const Facts = ({ update }: { update: UpdateTimeline }) => (
   <section class="panel">

@@ -296,7 +296,7 @@ export class Campaign extends DurableObject<Env> {
     if (at.getTime() <= Date.now()) return this.#begin(definition);
     this.ctx.storage.kv.put('scheduled', definition.id);
     await this.ctx.storage.setAlarm(at.getTime());
-    const statusReason = `starts at ${at.toISOString()}`;
+    const statusReason = `starts at ${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
     await writeCampaign(this.env, this.#db, definition.id, { status: 'scheduled', statusReason });
     await this.#tellBefore(definition.id);
     return { ok: true };

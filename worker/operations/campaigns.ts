@@ -87,7 +87,7 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
     subject: row.id,
     detail: { name: row.name, firmware: firmwareTitle(firmware) },
   });
-  return campaignOf({ ...row, archived: false }, firmware.version);
+  return campaignOf({ ...row, archived: false }, firmware);
 }
 
 /**
@@ -212,7 +212,7 @@ export async function campaignNow(
       const found = await findCampaign(c.var.db, id);
       return (
         found && {
-          campaign: campaignOf(found.row, found.firmware.version),
+          campaign: campaignOf(found.row, found.firmware),
           metrics: found.row.metrics ?? plannedMetrics(definitionOf(found.row, found.firmware)),
         }
       );

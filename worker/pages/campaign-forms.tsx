@@ -111,6 +111,14 @@ export const campaignForms = new Hono<AppEnv>()
       return c.html(<Preview problem={errors.map(({ message }) => message).join('; ')} />);
     }
   })
+  .get('/campaigns/:id/preview', signedIn('read'), async (c) => {
+    const { row, firmware } = await theCampaign(c, c.req.param('id'));
+    const { stages } = campaignPolicy.parse(row.policy);
+    const preview = <Preview preview={await previewCampaign(c, firmware, row.target, stages)} />;
+    const Vary = { Vary: 'HX-Request-Type' };
+    if (c.req.header('HX-Request-Type') === 'partial') return c.html(preview, 200, Vary);
+    return c.html(page(`Devices for ${row.name}`, viewerOf(c), '/campaigns', preview), 200, Vary);
+  })
   .get('/campaigns/:id/edit', signedIn('operate'), async (c) => {
     const { campaign } = await campaignNow(c, c.req.param('id'));
     return editPage(c, campaign.id, { ...fieldsOfPolicy(campaign), name: campaign.name });

@@ -11,9 +11,9 @@ import {
 import { configUpdate } from '../../protocol/messages.ts';
 import { listConfig } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
-import { listDevices } from '../../store/devices.ts';
+import { type DeviceRow, listDevices } from '../../store/devices.ts';
 import { listDeviceUpdates } from '../../store/updates.ts';
-import { DeviceLive, DevicePage } from '../../views/device.tsx';
+import { type DeviceData, DeviceLive, DevicePage } from '../../views/device.tsx';
 import { ImportPage } from '../../views/device-import.tsx';
 import { DeviceRows, Devices } from '../../views/devices.tsx';
 import { errorPage, page } from '../../views/layout.tsx';
@@ -33,7 +33,7 @@ import {
   shardFor,
   withPresence,
 } from '../operations/devices.ts';
-import { ProblemError, problemOf } from '../problem.ts';
+import { fieldErrors, ProblemError, problemOf } from '../problem.ts';
 import { fieldsOf, listOf, queryOf } from './query.ts';
 import { signedIn, viewerOf } from './session.tsx';
 
@@ -55,6 +55,24 @@ function importPage(
 ) {
   const content = <ImportPage report={report} dryRun={dryRun} problem={problem} />;
   return c.html(page('Import devices', viewerOf(c), '/devices', content), problem === undefined ? 200 : 422);
+}
+
+async function devicePage(c: AppContext, row: DeviceRow, sent?: DeviceData['sent']) {
+  const now = new Date();
+  const few = { limit: 50 };
+  const [device, updates, events, config] = await Promise.all([
+    deviceNow(c, row.serialNo),
+    listDeviceUpdates(c.var.db, row.id, few),
+    listEvents(c.var.db, row.id, few),
+    listConfig(c.var.db, c.var.cache, row.id, now),
+  ]);
+  const live = { device, updates: updates.items, events: events.items, config, now };
+  const Vary = { Vary: 'HX-Request-Type' };
+  if (c.req.header('HX-Request-Type') === 'partial') return c.html(<DeviceLive {...live} />, 200, Vary);
+  const mayOperate = may(c.var.principal.role, 'operate');
+  const content = <DevicePage {...live} mayOperate={mayOperate} sent={sent} />;
+  const status = sent === undefined ? 200 : 422;
+  return c.html(page(device.serial_no, viewerOf(c), '/devices', content), status, Vary);
 }
 
 export const devices = new Hono<AppEnv>()
@@ -118,24 +136,7 @@ export const devices = new Hono<AppEnv>()
       }
     },
   )
-  .get('/devices/:id', signedIn('read'), async (c) => {
-    const row = await theDevice(c, c.req.param('id'));
-    const now = new Date();
-    const few = { limit: 50 };
-    const [device, updates, events, config] = await Promise.all([
-      deviceNow(c, row.serialNo),
-      listDeviceUpdates(c.var.db, row.id, few),
-      listEvents(c.var.db, row.id, few),
-      listConfig(c.var.db, c.var.cache, row.id, now),
-    ]);
-    const mayOperate = may(c.var.principal.role, 'operate');
-    const live = { device, updates: updates.items, events: events.items, config, now };
-    if (c.req.header('HX-Request-Type') === 'partial') {
-      return c.html(<DeviceLive {...live} />, 200, { Vary: 'HX-Request-Type' });
-    }
-    const content = <DevicePage {...live} mayOperate={mayOperate} />;
-    return c.html(page(device.serial_no, viewerOf(c), '/devices', content), 200, { Vary: 'HX-Request-Type' });
-  })
+  .get('/devices/:id', signedIn('read'), async (c) => devicePage(c, await theDevice(c, c.req.param('id'))))
   .get('/live/devices/:id', signedIn('read'), async (c) => {
     const { serialNo } = await theDevice(c, c.req.param('id'));
     const url = new URL(`/stream/devices/${serialNo}?format=html`, c.req.url);
@@ -163,7 +164,7 @@ export const devices = new Hono<AppEnv>()
       group: fields.group ?? null,
       tags: listOf(fields.tags) ?? [],
     });
-    if (!wanted.success) return c.html(errorPage('Not a label', 'Names have 1 to 64 characters.'), 422);
+    if (!wanted.success) return devicePage(c, row, { values: fields, errors: fieldErrors(wanted.error) });
     await relabel(c, row, wanted.data);
     return c.redirect(`/devices/${row.serialNo}`, 303);
   })
@@ -174,11 +175,20 @@ export const devices = new Hono<AppEnv>()
   })
   .post('/devices/:id/config', signedIn('operate'), async (c) => {
     const row = await theDevice(c, c.req.param('id'));
-    const form = await c.req.parseBody();
-    const config = configUpdate.shape.config.safeParse({
-      [String(form.key ?? '')]: String(form.value ?? ''),
-    });
-    if (!config.success) return c.html(errorPage('Not a setting', 'A setting has a name and a value.'), 422);
+    const values = fieldsOf(await c.req.parseBody());
+    const { key = '', value = '' } = values;
+    const errors = [
+      ...(key === '' ? [{ field: 'key', message: 'a setting has a name' }] : []),
+      ...(value === '' ? [{ field: 'value', message: 'a setting has a value' }] : []),
+    ];
+    if (errors.length > 0) return devicePage(c, row, { values, errors });
+    const shape = configUpdate.shape.config;
+    const config = shape.safeParse({ [key]: value });
+    if (!config.success) {
+      const field = shape.safeParse({ [key]: 'any' }).success ? 'value' : 'key';
+      const wrong = fieldErrors(config.error).map(({ message }) => ({ field, message }));
+      return devicePage(c, row, { values, errors: wrong });
+    }
     await configureDevice(c, row, config.data);
     return c.redirect(`/devices/${row.serialNo}`, 303);
   });

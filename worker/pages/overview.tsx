@@ -6,6 +6,7 @@ import { page } from '../../views/layout.tsx';
 import { Overview, Tiles } from '../../views/overview.tsx';
 import { RejectedMessages } from '../../views/rejected-messages.tsx';
 import { deviceStats } from '../api/stats.ts';
+import { may } from '../auth/principal.ts';
 import type { AppContext, AppEnv } from '../context.ts';
 import { signedIn, viewerOf } from './session.tsx';
 
@@ -30,7 +31,13 @@ export const overview = new Hono<AppEnv>()
         'Overview',
         viewerOf(c),
         '/',
-        <Overview {...both} campaigns={campaigns.items} rejected={rejected} now={now} />,
+        <Overview
+          {...both}
+          campaigns={campaigns.items}
+          rejected={rejected}
+          mayOperate={may(c.var.principal.role, 'operate')}
+          now={now}
+        />,
       ),
     );
   })

@@ -18,9 +18,14 @@ export const signedIn = (permission: Permission = 'firmware.read') =>
   createMiddleware<AppEnv>(async (c, next) => {
     const principal = await identify(c);
     if (principal === undefined) {
-      const { pathname, search } = new URL(c.req.url);
-      const here = c.req.method === 'GET' ? pathname + search : '/';
-      return c.redirect(`/sign-in?next=${encodeURIComponent(here)}`, 303);
+      // A part of a page that asks for itself leads its page there: the sign-in is no part of it.
+      const part = c.req.header('HX-Request-Type') === 'partial';
+      const shown = c.req.header('HX-Current-URL') ?? '';
+      const { pathname, search } = new URL(part && URL.canParse(shown) ? shown : c.req.url);
+      const here = part || c.req.method === 'GET' ? pathname + search : '/';
+      const signIn = `/sign-in?next=${encodeURIComponent(here)}`;
+      if (part) return c.body(null, 401, { 'HX-Redirect': signIn });
+      return c.redirect(signIn, 303);
     }
     c.set('principal', principal);
     if (!may(principal.role, permission)) {
@@ -37,6 +42,18 @@ export const viewerOf = (c: AppContext) => ({
   role: c.var.principal.role,
 });
 
+/** Signs this browser in. */
+export async function beginSession(c: AppContext, userId: string): Promise<void> {
+  const token = await openSession(c.var.db, userId, new Date());
+  setCookie(c, sessionCookie(c.req.url), token, {
+    path: '/',
+    httpOnly: true,
+    sameSite: 'Lax',
+    secure: c.req.url.startsWith('https:'),
+    maxAge: SESSION_MS / 1000,
+  });
+}
+
 export const session = new Hono<AppEnv>()
   .get('/sign-in', (c) => c.html(signInPage(undefined, '', safePath(c.req.query('next')))))
   .post('/sign-in', async (c) => {
@@ -52,14 +69,7 @@ export const session = new Hono<AppEnv>()
       );
     }
     if (result.kind === 'wrong') return c.html(signInPage('Wrong email or password.', email, next), 401);
-    const token = await openSession(c.var.db, result.user.id, new Date());
-    setCookie(c, sessionCookie(c.req.url), token, {
-      path: '/',
-      httpOnly: true,
-      sameSite: 'Lax',
-      secure: c.req.url.startsWith('https:'),
-      maxAge: SESSION_MS / 1000,
-    });
+    await beginSession(c, result.user.id);
     return c.redirect(next, 303);
   })
   .post('/sign-out', async (c) => {

@@ -15,6 +15,7 @@ interface Trouble {
   status: 409 | 422;
   problem: string;
   errors?: FieldErrors;
+  sent?: Record<string, string>;
 }
 
 async function settingsPage(c: AppContext, trouble?: Trouble) {
@@ -31,6 +32,7 @@ async function settingsPage(c: AppContext, trouble?: Trouble) {
     mayChange: may(c.var.principal.role, 'administer'),
     problem: trouble?.problem,
     errors: trouble?.errors,
+    sent: trouble?.sent,
     saved: trouble === undefined && c.req.query('saved') !== undefined,
     now: new Date(),
   };
@@ -77,7 +79,8 @@ export const settings = new Hono<AppEnv>()
         field: field.startsWith('feature_flags') ? 'feature_flags' : field,
         message,
       }));
-      return settingsPage(c, { status: 422, problem: 'Some fields are wrong. Nothing was changed.', errors });
+      const problem = 'Some fields are wrong. Nothing was changed.';
+      return settingsPage(c, { status: 422, problem, errors, sent: fields });
     }
     const current = (await c.env.COORDINATOR.getByName('settings').readSettings()).settings;
     const changed = Object.entries(wanted.data).filter(

@@ -24,6 +24,25 @@ document.addEventListener('click', (event) => {
   }
 });
 
+document.addEventListener('keydown', (event) => {
+  const open = event.key === 'Escape' ? document.querySelector('details.ask[open]') : null;
+  if (open === null) return;
+  open.open = false;
+  open.querySelector('summary').focus();
+});
+
+// What is no longer live says so, until it is again.
+const lost = { socket: false, request: false };
+function line(what, isLost) {
+  lost[what] = isLost;
+  const notice = document.getElementById('line-lost');
+  if (notice !== null) notice.hidden = !lost.socket && !lost.request;
+}
+document.addEventListener('htmx:ws:close', () => line('socket', !document.hidden));
+document.addEventListener('htmx:ws:after:connection', () => line('socket', false));
+document.addEventListener('htmx:error', ({ detail }) => line('request', detail.ctx !== undefined));
+document.addEventListener('htmx:after:request', () => line('request', false));
+
 // Whoever chooses a file that is too large hears it before it was sent.
 document.addEventListener('change', ({ target }) => {
   if (target.dataset.maxBytes === undefined) return;
