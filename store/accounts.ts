@@ -1,6 +1,6 @@
 /** Who may come in: people with a password and a session, programs with an API key. */
-import { and, eq, gt, isNull, lt, sql } from 'drizzle-orm';
-import type { Role } from '../protocol/api.ts';
+import { and, eq, gt, isNull, lt, ne, or, sql } from 'drizzle-orm';
+import type { ApiKey, Role, User } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
 import { apiKeyId, digestSecret, newSecret, sameSecret } from './credentials.ts';
 import { apiKeys, sessions, users } from './schema.ts';
@@ -90,6 +90,87 @@ export async function putUser(
       target: users.email,
       set: { passwordHash: sql`excluded.password_hash`, role: sql`excluded.role` },
     });
+}
+
+const userOf = ({ id, email, role, createdAt }: UserRow): User => ({
+  id,
+  email,
+  role,
+  created_at: createdAt.toISOString(),
+});
+
+export async function listUsers(db: Database): Promise<User[]> {
+  return (await db.select().from(users).orderBy(users.email)).map(userOf);
+}
+
+/** Adds a user; `undefined` where the address is taken. */
+export async function addUser(
+  db: Database,
+  { email, ...user }: { email: string; passwordHash: string; role: Role },
+): Promise<User | undefined> {
+  const values = { ...user, email: email.trim().toLowerCase() };
+  const [row] = await db.insert(users).values(values).onConflictDoNothing().returning();
+  return row && userOf(row);
+}
+
+/** Not the last administrator: nobody could let anybody in any more. */
+const isSpare = (db: Database, id: string) =>
+  or(
+    ne(users.role, 'admin'),
+    sql`EXISTS ${db
+      .select({ one: sql`1` })
+      .from(sql`${users} AS others`)
+      .where(sql`others.role = 'admin' AND others.id <> ${id}`)}`,
+  );
+
+/** Gives a user another role or password, which ends their sessions; `undefined` where that leaves no administrator. */
+export async function changeUser(
+  db: Database,
+  id: string,
+  change: { role?: Role | undefined; passwordHash?: string | undefined },
+): Promise<User | undefined> {
+  const mayChange = change.role === undefined || change.role === 'admin' ? undefined : isSpare(db, id);
+  const [row] = await db
+    .update(users)
+    .set(change)
+    .where(and(eq(users.id, id), mayChange))
+    .returning();
+  if (row !== undefined && change.passwordHash !== undefined) {
+    await db.delete(sessions).where(eq(sessions.userId, id));
+  }
+  return row && userOf(row);
+}
+
+/** Removes a user with their sessions; false where that leaves no administrator. */
+export async function removeUser(db: Database, id: string): Promise<boolean> {
+  const gone = await db
+    .delete(users)
+    .where(and(eq(users.id, id), isSpare(db, id)))
+    .returning({ id: users.id });
+  return gone.length > 0;
+}
+
+const keyOf = ({ id, name, role, createdAt, revokedAt }: typeof apiKeys.$inferSelect): ApiKey => ({
+  id,
+  name,
+  role,
+  created_at: createdAt.toISOString(),
+  revoked_at: revokedAt?.toISOString() ?? null,
+});
+
+/** All API keys, also the revoked ones, by name. */
+export async function listApiKeys(db: Database): Promise<ApiKey[]> {
+  return (await db.select().from(apiKeys).orderBy(apiKeys.name, apiKeys.createdAt)).map(keyOf);
+}
+
+/** Revokes a key; `undefined` where there is none with this id. Again, it changes nothing. */
+export async function revokeApiKey(db: Database, id: string): Promise<ApiKey | undefined> {
+  const [row] = await db
+    .update(apiKeys)
+    .set({ revokedAt: sql`coalesce(${apiKeys.revokedAt}, now())` })
+    .where(eq(apiKeys.id, id))
+    .returning();
+  return row && keyOf(row);
 }
 
 /** Adds an API key made by `newApiKey`. */

@@ -50,7 +50,9 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   }
   await next();
   const body = await c.res.clone().text();
-  const repeatable = c.res.status < 300 && body.length <= MAX_KEPT_BYTES;
+  // A secret is shown once: nobody keeps it, not even for a repetition.
+  const isSecret = c.res.headers.get('Cache-Control') === 'no-store';
+  const repeatable = c.res.status < 300 && body.length <= MAX_KEPT_BYTES && !isSecret;
   if (repeatable) await keepAnswer(c.var.db, principal.actor, key, { status: c.res.status, body });
   else await releaseKey(c.var.db, principal.actor, key);
 });

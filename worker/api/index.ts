@@ -3,6 +3,7 @@ import { z } from '@hono/zod-openapi';
 import { bodyLimit } from 'hono/body-limit';
 import { problem } from '../problem.ts';
 import { tufAdministration } from '../tuf/routes.ts';
+import { accounts } from './accounts.ts';
 import { auth } from './auth.ts';
 import { campaignRehearsal } from './campaign-rehearsal.ts';
 import { campaignReports } from './campaign-reports.ts';
@@ -55,6 +56,7 @@ api.use((c, next) =>
 api.use(idempotent);
 for (const part of [
   auth,
+  accounts,
   devicesBulk,
   devices,
   groups,

@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import { errorPage } from '../../views/layout.tsx';
 import type { AppEnv } from '../context.ts';
 import { ProblemError, problemOf } from '../problem.ts';
+import { access } from './access.tsx';
 import { campaignForms } from './campaign-forms.tsx';
 import { campaignRehearsal } from './campaign-rehearsal.tsx';
 import { campaignReports } from './campaign-reports.tsx';
@@ -46,6 +47,7 @@ for (const part of [
   campaignRehearsal,
   campaignReports,
   settings,
+  access,
 ])
   pages.route('/', part);
 
