@@ -35,6 +35,8 @@ export interface AgentOptions {
   connect_within_ms?: number;
 }
 
+/** Of a CONNACK, MQTT 3.1.1. */
+const NOT_AUTHORIZED = 5;
 /** Every so many heartbeats it asks for an update itself: a broker may have lost the offer. */
 const ASK_EVERY = 6;
 
@@ -102,6 +104,11 @@ export class Agent {
                 reject(new Error(`no connection to ${this.#config.mqtt_broker} within ${within / 1000} s`)),
               within,
             );
+      client.on('error', (error) => {
+        const isRefused = 'code' in error && error.code === NOT_AUTHORIZED;
+        if (late !== undefined && isRefused)
+          reject(new Error('the broker lets this certificate in no longer'));
+      });
       client.once('connect', () => {
         clearTimeout(late);
         resolve();

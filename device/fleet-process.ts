@@ -14,7 +14,7 @@ try {
     process.exit(0);
   };
   process.on('SIGTERM', end).on('SIGINT', end).on('disconnect', end);
-  process.send?.({ type: 'ready' });
+  process.send?.({ type: 'ready', connected: fleet.connected });
 } catch (error) {
   process.stderr.write(`${JSON.stringify({ level: 'error', part: 'devices', msg: String(error) })}\n`);
   process.exit(1);

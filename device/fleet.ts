@@ -1,6 +1,7 @@
 /** A fleet of virtual devices in one process, each with its own key, certificate, slots and connection. */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fetch, Agent as HttpAgent } from 'undici';
 import { z } from 'zod';
 import type { AgentEvent } from './agent.ts';
@@ -28,16 +29,23 @@ export type FleetEvent = (event: AgentEvent, serialNo: string, detail: Record<st
 
 const AT_ONCE = 4;
 const REQUEST_MS = 30_000;
+/** A device that does not come does not hold up the next for longer. */
+const PATIENCE_MS = 5000;
 
 /** The serial number of the nth virtual device, from 1. */
 export const virtualSerial = (n: number): string => `VD-${String(n).padStart(4, '0')}`;
 
-/** Registers, enrols and starts the devices; resolves when all are connected. */
+/**
+ * Registers, enrols and starts the devices; resolves when all are connected that get in, and says how many
+ * do. Throws where none does.
+ */
 export async function startFleet(
   options: FleetOptions,
   event: FleetEvent,
-): Promise<{ stop(): Promise<void> }> {
+): Promise<{ connected: number; stop(): Promise<void> }> {
   const devices: VirtualDevice[] = [];
+  const starts: Promise<void>[] = [];
+  const failures: unknown[] = [];
   const serials = Array.from({ length: options.count }, (_, index) => virtualSerial(index + 1));
   const http = new HttpAgent({ connect: { ca: readFileSync(options.ca_file) } });
   const next = async (): Promise<void> => {
@@ -50,15 +58,21 @@ export async function startFleet(
         event(name, own, detail),
       );
       devices.push(device);
-      await device.start();
+      const started = device.start();
+      starts.push(started.catch((error: unknown) => void failures.push(error)));
+      await Promise.race([started.catch(() => undefined), wait(PATIENCE_MS, undefined, { ref: false })]);
     }
   };
   try {
     await Promise.all(Array.from({ length: AT_ONCE }, next));
+    await Promise.all(starts);
   } finally {
     await http.close();
   }
+  // One that is revoked stays out, without the others.
+  if (failures.length > 0 && failures.length === devices.length) throw failures[0];
   return {
+    connected: devices.length - failures.length,
     stop: async () => {
       await Promise.all(devices.map((device) => device.stop()));
     },

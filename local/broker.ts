@@ -24,6 +24,9 @@ export interface BrokerOptions {
   crlUrl?: string;
 }
 
+/** Of a CONNACK, MQTT 3.1.1. */
+const NOT_AUTHORIZED = 5;
+
 type Identity = { kind: 'bridge' } | { kind: 'device'; serial_no: string; certificate: string };
 
 /** Starts the broker on the loopback interface. */
@@ -39,14 +42,18 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
     const identity = identityOf(client.conn as TLSSocket);
     if (identity === undefined)
       return done(new Error('the certificate names neither a device nor the bridge'), false);
-    if (identity.kind === 'device' && revoked.has(identity.certificate)) {
-      return done(new Error('the certificate is revoked'), false);
-    }
     if (identity.kind === 'device' && !bridged) {
       return done(new Error('no bridge has subscribed yet'), false);
     }
     identities.set(client.conn, identity);
     done(null, true);
+  };
+  aedes.authenticate = (client, _name, _password, done) => {
+    const identity = of(client);
+    const isRevoked = identity?.kind === 'device' && revoked.has(identity.certificate);
+    // Said in the CONNACK: a device that is told so need not guess.
+    const refusal = Object.assign(new Error('the certificate is revoked'), { returnCode: NOT_AUTHORIZED });
+    done(isRevoked ? refusal : null, !isRevoked);
   };
   aedes.authorizePublish = (client, packet, done) => {
     const identity = of(client);

@@ -87,10 +87,12 @@ async function startParts(options: PlatformOptions, site: Site): Promise<Omit<Pl
   const messaging = await startMessaging(site, options, url);
   const listeners: ((event: DeviceEvent) => void)[] = [];
   if (options.devices > 0) {
-    await startFleet(site, options, messaging, tlsUrl, (event) => {
+    const connected = await startFleet(site, options, messaging, tlsUrl, (event) => {
       for (const listener of listeners) listener(event);
     });
-    say(`${options.devices} virtual devices are enrolled and connected`);
+    const out = options.devices - connected;
+    const others = out === 0 ? '' : `; ${out} cannot get in, as one that is revoked`;
+    say(`${connected} virtual devices are enrolled and connected${others}`);
   }
   const { secrets } = data;
   return {

@@ -25,14 +25,14 @@ const DEADLINE_MS = 120_000;
 /** What the virtual devices are. It has a signing role of its own; all other models share one. */
 export const FLEET_MODEL = 'TX-100';
 
-/** Starts the devices; they enrol at `serverUrl` and connect. `tell` hears of each of their events. */
+/** Starts the devices; they enrol at `serverUrl` and connect. Answers how many do; `tell` hears of their events. */
 export async function startFleet(
   { data, parts, repository }: Site,
   { devices, faults = {} }: FleetOptions,
   { mqttUrl, caFile }: Messaging,
   serverUrl: string,
   tell: (event: DeviceEvent) => void,
-): Promise<void> {
+): Promise<number> {
   const settings = {
     dir: join(data.path, 'devices'),
     count: devices,
@@ -46,7 +46,7 @@ export async function startFleet(
     heartbeat_interval_s: HEARTBEAT_S,
     faults,
   };
-  await parts.run(async () => {
+  const fleet = await parts.run(async () => {
     const module = moduleAt('../device/fleet-process.ts');
     const env = { SKYLARK_FLEET: JSON.stringify(settings) };
     const fleet = await startNodePart('devices', data.logs, module, env, DEADLINE_MS);
@@ -56,4 +56,5 @@ export async function startFleet(
     });
     return fleet;
   });
+  return z.int().parse(fleet.ready.connected);
 }

@@ -13,10 +13,10 @@ const directory = mkdtempSync(join(tmpdir(), 'skylark-restart-'));
 let child: ChildProcess | undefined;
 let exited: Promise<unknown> = Promise.resolve();
 
-async function start(): Promise<Pick<Skylark, 'facts' | 'api'>> {
+async function start(name: string): Promise<Pick<Skylark, 'facts' | 'api'>> {
   child = spawn(
     process.execPath,
-    [START, '--json', '--port', '0', '--mqtt-port', '0', '--devices', '6', '--data', join(directory, 'data')],
+    [START, '--json', '--port', '0', '--mqtt-port', '0', '--devices', '6', '--data', join(directory, name)],
     {
       stdio: ['ignore', 'pipe', 'ignore'],
     },
@@ -27,10 +27,30 @@ async function start(): Promise<Pick<Skylark, 'facts' | 'api'>> {
     out += chunk;
   });
   const facts: Facts = JSON.parse(
-    await eventually('everything to be up', async () => out.includes('\n') && out, 60_000),
+    await eventually('everything to be up', async () => out.includes('\n') && out, 120_000),
   );
   return { facts, api: (method, path, body) => call(facts.url, facts.api_key, method, path, body) };
 }
+
+describe('a start', () => {
+  afterAll(async () => {
+    child?.kill('SIGINT');
+    await exited;
+  });
+
+  it('leaves out a virtual device that was revoked before, and nothing else', async () => {
+    const before = await start('revoked');
+    expect((await before.api('POST', '/devices/VD-0003/revoke')).status).toBe(200);
+    child?.kill('SIGINT');
+    await exited;
+    const after = await start('revoked');
+    const online = async () => {
+      const { items } = (await after.api('GET', '/devices?status=online')).body;
+      return (items as { serial_no: string }[]).filter(({ serial_no }) => serial_no !== 'VD-0003').length;
+    };
+    await eventually('the other five to be online', async () => (await online()) === 5);
+  });
+});
 
 describe('everything killed at once, in the middle of a campaign', () => {
   afterAll(async () => {
@@ -40,7 +60,7 @@ describe('everything killed at once, in the middle of a campaign', () => {
   });
 
   it('goes on from where it was, and every device ends', async () => {
-    const before = await start();
+    const before = await start('killed');
     const firmware = await publishFirmware(before, 'v1.1.0', { size: 3_000_000 });
     const stages = [{ name: 'all', percentage: 100 }];
     const { body } = await before.api('POST', '/campaigns', {
@@ -59,7 +79,7 @@ describe('everything killed at once, in the middle of a campaign', () => {
     child?.kill('SIGKILL');
     await exited;
 
-    const after = await start();
+    const after = await start('killed');
     expect((await after.api('GET', `/campaigns/${body.id}`)).body.status).not.toBe('completed');
     await eventually(
       'the campaign to complete',
