@@ -2,7 +2,7 @@
 import { and, desc, eq, lt, or, sql } from 'drizzle-orm';
 import type { Page, Paging } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor } from './page.ts';
+import { pageOf, readCursor, timeKey } from './page.ts';
 import { rejectedMessages } from './schema.ts';
 
 const KEPT = 10_000;
@@ -30,7 +30,7 @@ export async function addRejected(db: Database, messages: readonly RejectedMessa
 
 /** The rejected messages, newest first. */
 export async function listRejected(db: Database, paging: Paging): Promise<Page<RejectedMessage>> {
-  const [at, id] = readCursor(paging.cursor) ?? [];
+  const [at, id] = readCursor(paging.cursor, timeKey) ?? [];
   const before =
     at === undefined || id === undefined
       ? undefined
