@@ -4,9 +4,10 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fetch } from 'undici';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { download } from './download.ts';
+import { fetch, Response } from 'undici';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { type DownloadRequest, download } from './download.ts';
+import { UpdateFailure } from './failure.ts';
 
 const bytes = randomBytes(300_000);
 const CUT = 100_000;
@@ -18,6 +19,7 @@ describe('a download on a device', () => {
   /** Links that are good, and the ranges that were asked for. */
   let good: Set<string>;
   let asked: (string | undefined)[];
+  let cut: () => void;
 
   beforeEach(async () => {
     directory = mkdtempSync(join(tmpdir(), 'skylark-download-'));
@@ -31,38 +33,62 @@ describe('a download on a device', () => {
       if (from > 0) return void response.end(bytes.subarray(from));
       // The link expires while the first connection breaks.
       good = new Set(['/second']);
-      response.write(bytes.subarray(0, CUT), () => setTimeout(() => response.destroy(), 50));
+      response.write(bytes.subarray(0, CUT));
+      cut = () => response.destroy();
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     const address = server.address();
     base = `http://127.0.0.1:${typeof address === 'object' && address !== null ? address.port : 0}`;
   });
   afterEach(() => {
+    vi.restoreAllMocks();
     server.close();
     server.closeAllConnections();
     rmSync(directory, { recursive: true, force: true });
   });
 
+  /** A download of all of it to a file of its own. */
+  const request = (more: Partial<DownloadRequest>): DownloadRequest => ({
+    file: join(directory, 'image.bin'),
+    size_bytes: bytes.length,
+    checksum: `sha256:${createHash('sha256').update(bytes).digest('hex')}`,
+    link: async () => `${base}/first`,
+    fetch: (url, headers, signal) => fetch(url, { headers, signal }),
+    progress: () => undefined,
+    resumed: () => undefined,
+    signal: new AbortController().signal,
+    ...more,
+  });
+
   it('whose link expires in the middle goes on with a new one from where it was', async () => {
-    const file = join(directory, 'image.bin');
     let renewed = 0;
     const resumed: number[] = [];
-    await download({
-      file,
-      size_bytes: bytes.length,
-      checksum: `sha256:${createHash('sha256').update(bytes).digest('hex')}`,
+    const wanted = request({
       link: async (expired) => {
         if (expired) renewed += 1;
         return `${base}/${renewed === 0 ? 'first' : 'second'}`;
       },
-      fetch: (url, headers, signal) => fetch(url, { headers, signal }),
-      progress: () => undefined,
+      progress: (at) => at === CUT && cut(),
       resumed: (at) => resumed.push(at),
-      signal: new AbortController().signal,
     });
-    expect(readFileSync(file).equals(bytes)).toBe(true);
+    await download(wanted);
+    expect(readFileSync(wanted.file).equals(bytes)).toBe(true);
     expect(renewed).toBe(1);
-    expect(asked).toEqual([undefined, `bytes=${resumed[0]}-`]);
-    expect(resumed[0]).toBeGreaterThan(0);
+    expect(asked).toEqual([undefined, `bytes=${CUT}-`]);
+    expect(resumed[0]).toBe(CUT);
+  });
+
+  it('that is answered with something else again and again is given up, and not asked for without end', async () => {
+    // Between tries it waits at random, here not at all.
+    vi.spyOn(Math, 'random').mockReturnValue(0);
+    let answers = 0;
+    const page = async () => {
+      answers += 1;
+      if (answers > 100) throw new UpdateFailure('install_error', 'asked a hundred times');
+      return new Response('<h1>Welcome to our guest network</h1>');
+    };
+    const tried = download(request({ fetch: page }));
+    await expect(tried).rejects.toMatchObject({ code: 'download_error' });
+    expect(answers).toBeLessThan(20);
   });
 });

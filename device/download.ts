@@ -107,6 +107,8 @@ async function store(
     at += chunk.byteLength;
     request.progress(at);
   }
+  // Whole for whoever sent it, as a login page of a guest network: it counts as a try, or they would never end.
+  if (at < request.size_bytes) throw new Error(`the answer ended at ${at} of ${request.size_bytes} bytes`);
 }
 
 /** The whole file against its checksum; a wrong one is thrown away. */
