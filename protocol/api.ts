@@ -144,7 +144,11 @@ export const firmwareDescription = z
     kind: firmwareKind.default('firmware'),
     /** Of an app. An app without a name counts as installed when any app of a device shows its version. */
     name: appName.nullish(),
-    release_notes: z.string().max(20_000).default(''),
+    release_notes: z
+      .string()
+      .max(20_000)
+      .refine(isStorable, 'it holds characters that cannot be stored, such as NUL')
+      .default(''),
     /** The firmware a device must have at least, also where this is an app. */
     min_version: versionText.nullish(),
     checksum: checksum.optional(),

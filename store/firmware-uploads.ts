@@ -81,6 +81,14 @@ export async function findUnfinishedUpload(
   return row;
 }
 
+/** Notes what is said of an upload now: its bytes and its name stay, the rest may have changed. */
+export async function describeUpload(db: Database, id: string, said: BeginUpload): Promise<void> {
+  await db
+    .update(firmwareUploads)
+    .set({ releaseNotes: said.release_notes, minVersion: said.min_version ?? null })
+    .where(eq(firmwareUploads.id, id));
+}
+
 /** Notes that a part is here; a part sent again replaces the first. */
 export async function addPart(db: Database, uploadId: string, partNo: number, etag: string): Promise<void> {
   await db.batch([

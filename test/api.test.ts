@@ -248,6 +248,9 @@ describe('the API', () => {
     expect((await uploadForm({ model: 'TX-9' }, bytes)).status).toBe(422);
     expect((await uploadForm({ model: '../TX', version: 'v1' }, bytes)).status).toBe(422);
     expect((await uploadForm(named, bytes, '../../etc/passwd')).status).toBeGreaterThanOrEqual(400);
+    expect((await uploadForm(named, bytes, '..')).status).toBe(422);
+    const unstorable = await uploadForm({ ...named, release_notes: 'a\0b' }, bytes);
+    expect([unstorable.status, unstorable.body.errors]).toMatchObject([422, [{ field: 'release_notes' }]]);
     expect((await uploadForm(named, new Uint8Array())).status).toBe(422);
     expect((await sky.api('GET', '/firmware?model=TX-9')).body.items).toEqual([]);
     const first = await uploadForm({ ...named, checksum: checksumOf(bytes) }, bytes);
@@ -295,6 +298,46 @@ describe('the API', () => {
     await Promise.all([put(third.id, 1, small), put(third.id, 1, small)]);
     const made = await sky.api('POST', `/firmware/uploads/${third.id}/complete`);
     expect([made.status, made.body.checksum, made.body.size_bytes]).toEqual([201, right.checksum, 10]);
+  });
+
+  it('forgets a resumable upload that can come to nothing, and takes what is said of one last', async () => {
+    const bytes = new Uint8Array(randomBytes(8 * 1024 * 1024 + 5));
+    const begin = { model: 'TX-9', checksum: checksumOf(bytes), size_bytes: bytes.length };
+    const start = async (more: object) =>
+      (await sky.api('POST', '/firmware/uploads', { ...begin, ...more })).body;
+    const complete = ({ id }: Record<string, unknown>) => sky.api('POST', `/firmware/uploads/${id}/complete`);
+    const put = async ({ id }: Record<string, unknown>) => {
+      for (const [part, body] of [bytes.slice(0, -5), bytes.slice(-5)].entries())
+        await fetch(`${sky.facts.url}/api/v1/firmware/uploads/${id}/parts/${part + 1}`, {
+          method: 'PUT',
+          headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+          body,
+        });
+    };
+    const lost = await start({ version: 'v6.0.0', release_notes: 'old' });
+    await put(lost);
+    // As where a part was sent twice at once, and the slower one was noted.
+    const client = new Client({ connectionString: sky.facts.database_url });
+    await client.connect();
+    await client.query("UPDATE firmware_upload_parts SET etag = 'other' WHERE part_no = 1");
+    await client.end();
+    const refused = await complete(lost);
+    expect([refused.status, refused.body.title]).toEqual([409, 'Parts lost']);
+    const anew = await start({ version: 'v6.0.0', release_notes: 'old' });
+    expect([anew.id === lost.id, anew.parts]).toEqual([false, []]);
+    await put(anew);
+    expect((await start({ version: 'v6.0.0', release_notes: 'new', min_version: 'v5' })).id).toBe(anew.id);
+
+    const late = await start({ version: 'v6.1.0' });
+    await put(late);
+    await uploadForm({ model: 'TX-9', version: 'v6.1.0' });
+    expect((await complete(late)).body.title).toBe('Version taken');
+    expect((await complete(late)).status).toBe(404);
+
+    const answers = await Promise.all([1, 2, 3, 4].map(() => complete(anew)));
+    expect(answers.filter(({ status }) => status !== 201 && status !== 404)).toEqual([]);
+    const { items } = (await sky.api('GET', '/firmware?version=v6.0.0')).body as { items: object[] };
+    expect(items).toMatchObject([{ release_notes: 'new', min_version: 'v5', checksum: begin.checksum }]);
   });
 
   it('lets no unsigned or wrongly signed firmware into a campaign', async () => {

@@ -6,7 +6,7 @@ import { cacheKey } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { objectKey } from '../../store/firmware.ts';
 import { isWanted, listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
-import { deleteUpload, listAbandonedUploads } from '../../store/firmware-uploads.ts';
+import { deleteUpload, listAbandonedUploads, type UploadRow } from '../../store/firmware-uploads.ts';
 import { dropEventMonths, makeEventMonths } from '../../store/history.ts';
 import { archiveEnded } from '../campaign/archive.ts';
 import { readSettings } from '../coordinator/settings.ts';
@@ -81,20 +81,30 @@ async function checkSome(env: Env, db: Database, now: number): Promise<void> {
 async function clearUploads(env: Env, db: Database, now: number): Promise<void> {
   const bucket = env.FIRMWARE;
   const [idleSince, begunBefore] = [new Date(now - IDLE_MS), new Date(now - UPLOAD_LIFE_MS)];
-  for (const upload of await listAbandonedUploads(db, idleSince, begunBefore)) {
-    // Completed, or forgotten by R2 already: then there is nothing to abort.
+  for (const upload of await listAbandonedUploads(db, idleSince, begunBefore))
+    await clearUpload(bucket, db, upload);
+  const { objects } = await bucket.list({ prefix: 'uploads/' });
+  const old = objects.filter((object) => object.uploaded.getTime() < begunBefore.getTime());
+  if (old.length > 0) await bucket.delete(old.map((object) => object.key));
+}
+
+/** Forgets an upload, ended or given up, with all that lies in R2 for it; what is in the catalogue stays. */
+export async function clearUpload(bucket: R2Bucket, db: Database, upload: UploadRow): Promise<void> {
+  if (upload.multipartId !== '') {
+    // Joined, or forgotten by R2 already: then there is nothing to abort.
     await bucket
       .resumeMultipartUpload(upload.objectKey, upload.multipartId)
       .abort()
       .catch(() => undefined);
     await bucket.delete(upload.objectKey);
-    await deleteUpload(db, upload.id);
-    // What was kept under its hash, and then never entered into the catalogue.
-    if (!(await isWanted(db, upload.sha256))) await bucket.delete(objectKey(upload.sha256));
   }
-  const { objects } = await bucket.list({ prefix: 'uploads/' });
-  const old = objects.filter((object) => object.uploaded.getTime() < begunBefore.getTime());
-  if (old.length > 0) await bucket.delete(old.map((object) => object.key));
+  await deleteUpload(db, upload.id);
+  await dropUnwanted(bucket, db, upload.sha256);
+}
+
+/** Removes bytes that were kept under their hash, and then never entered into the catalogue. */
+export async function dropUnwanted(bucket: R2Bucket, db: Database, sha256: string): Promise<void> {
+  if (!(await isWanted(db, sha256))) await bucket.delete(objectKey(sha256));
 }
 
 function say(msg: string): void {

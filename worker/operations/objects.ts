@@ -10,6 +10,8 @@ export const LARGEST_BYTES = 4_995 * 1024 * 1024;
 
 /** R2's number for bytes that have another sum. */
 const BAD_DIGEST = /\b10037\b/;
+/** R2's numbers for an upload it does not know (any more), and for parts that are not its latest. */
+const NO_SUCH_PARTS = /\b1002[45]\b/;
 
 /**
  * Keeps an object under its hash if that is `sha256` (lower-case hex); answers whether it was. R2 has no rename: the
@@ -18,16 +20,22 @@ const BAD_DIGEST = /\b10037\b/;
  */
 export async function keepVerified(bucket: R2Bucket, from: string, sha256: string): Promise<boolean> {
   const to = objectKey(sha256);
-  if ((await bucket.head(to)) !== null) return (await digestObject(bucket, from)) === sha256;
-  const object = await bucket.get(from);
-  if (object === null) throw new Error(`R2 object ${from} has vanished`);
-  try {
-    await bucket.put(to, object.body, { sha256, onlyIf: { etagDoesNotMatch: '*' } });
-    return true;
-  } catch (error) {
-    if ((await digestObject(bucket, from)) !== sha256) return false;
-    throw error;
+  let failure: unknown;
+  if ((await bucket.head(to)) === null) {
+    try {
+      const object = await bucket.get(from);
+      if (object === null) throw new Error(`R2 object ${from} has vanished`);
+      await bucket.put(to, object.body, { sha256, onlyIf: { etagDoesNotMatch: '*' } });
+      return true;
+    } catch (error) {
+      failure = error;
+    }
   }
+  const found = await digestObject(bucket, from);
+  if (found !== undefined && found !== sha256) return false;
+  // Whoever did the same at the same time has kept it, and cleared up behind both.
+  if ((await bucket.head(to)) !== null) return true;
+  throw failure;
 }
 
 /**
@@ -41,5 +49,21 @@ export async function keepStream(bucket: R2Bucket, bytes: ReadableStream, sha256
   } catch (error) {
     if (error instanceof Error && BAD_DIGEST.test(error.message)) return false;
     throw error;
+  }
+}
+
+/** Joins the parts of an upload to its object; answers whether R2 still has them all. Joined before, that is a yes. */
+export async function joinParts(
+  bucket: R2Bucket,
+  upload: { objectKey: string; multipartId: string },
+  parts: R2UploadedPart[],
+): Promise<boolean> {
+  if ((await bucket.head(upload.objectKey)) !== null) return true;
+  try {
+    await bucket.resumeMultipartUpload(upload.objectKey, upload.multipartId).complete(parts);
+    return true;
+  } catch (error) {
+    if (!(error instanceof Error && NO_SUCH_PARTS.test(error.message))) throw error;
+    return (await bucket.head(upload.objectKey)) !== null;
   }
 }

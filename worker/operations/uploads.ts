@@ -1,10 +1,11 @@
 /** Resumable uploads: parts into R2, joined, and named by their hash only when that has been verified. */
+import { clearUpload } from '../../durable-objects/releases/upkeep.ts';
 import type { BeginUpload, Firmware } from '../../protocol/api.ts';
 import { type FirmwareRow, firmwareOf, objectKey } from '../../store/firmware.ts';
 import {
   addPart,
   addUpload,
-  deleteUpload,
+  describeUpload,
   findUnfinishedUpload,
   findUpload,
   type StoredPart,
@@ -13,7 +14,7 @@ import {
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { addStored, checkSize, findSame, mismatch } from './firmware.ts';
-import { keepStream, keepVerified, PART_BYTES } from './objects.ts';
+import { joinParts, keepStream, keepVerified, PART_BYTES } from './objects.ts';
 
 export const partCount = (sizeBytes: number): number => Math.max(1, Math.ceil(sizeBytes / PART_BYTES));
 
@@ -34,6 +35,8 @@ export async function beginUpload(
     return { firmware: firmwareOf(await addStored(c, begin, { sha256, size_bytes: stored.size })) };
   }
   if (unfinished !== undefined) {
+    // What was said of it may have been put right since.
+    await describeUpload(c.var.db, unfinished.id, begin);
     const { parts = [] } = (await findUpload(c.var.db, unfinished.id)) ?? {};
     return { upload: unfinished, parts: parts.map((part) => part.part_no) };
   }
@@ -93,10 +96,21 @@ async function put(
  */
 export async function completeUpload(c: AppContext, id: string): Promise<FirmwareRow> {
   const { upload, parts } = await theUpload(c, id);
-  if (!(await isKept(c.env.FIRMWARE, upload, parts))) {
-    await discard(c, upload);
-    throw mismatch();
+  const missing = partCount(upload.sizeBytes) - parts.length;
+  if (missing > 0) throw new ProblemError(409, 'Parts missing', `${missing} of the parts are not here yet.`);
+  try {
+    const row = await enter(c, upload, parts);
+    await clearUpload(c.env.FIRMWARE, c.var.db, upload);
+    return row;
+  } catch (error) {
+    // What is wrong with it stays wrong, so nothing of it is kept; what only failed can be tried again.
+    if (error instanceof ProblemError) await clearUpload(c.env.FIRMWARE, c.var.db, upload);
+    throw error;
   }
+}
+
+/** Keeps the bytes of an upload whose parts are all here, and enters them into the catalogue. */
+async function enter(c: AppContext, upload: UploadRow, parts: readonly StoredPart[]): Promise<FirmwareRow> {
   const description = {
     version: upload.version,
     model: upload.model,
@@ -105,23 +119,24 @@ export async function completeUpload(c: AppContext, id: string): Promise<Firmwar
     release_notes: upload.releaseNotes,
     min_version: upload.minVersion,
   };
-  const row = await addStored(c, description, { sha256: upload.sha256, size_bytes: upload.sizeBytes });
-  await discard(c, upload);
-  return row;
+  await findSame(c, description, upload.sha256);
+  if (!(await isKept(c.env.FIRMWARE, upload, parts))) throw mismatch();
+  return addStored(c, description, { sha256: upload.sha256, size_bytes: upload.sizeBytes });
 }
 
 /** Joins the parts, verifies them and keeps them under their hash; answers whether they had it. */
 async function isKept(bucket: R2Bucket, upload: UploadRow, parts: readonly StoredPart[]): Promise<boolean> {
-  const missing = partCount(upload.sizeBytes) - parts.length;
-  if (missing > 0) throw new ProblemError(409, 'Parts missing', `${missing} of the parts are not here yet.`);
-  if (partCount(upload.sizeBytes) === 1)
-    return (await bucket.head(objectKey(upload.sha256)))?.size === upload.sizeBytes;
-  if ((await bucket.head(upload.objectKey)) === null) {
-    await bucket
-      .resumeMultipartUpload(upload.objectKey, upload.multipartId)
-      .complete(parts.map(({ part_no, etag }) => ({ partNumber: part_no, etag })));
-  }
-  return keepVerified(bucket, upload.objectKey, upload.sha256);
+  const isThere = async () => (await bucket.head(objectKey(upload.sha256)))?.size === upload.sizeBytes;
+  if (partCount(upload.sizeBytes) === 1) return isThere();
+  const joined = await joinParts(
+    bucket,
+    upload,
+    parts.map(({ part_no, etag }) => ({ partNumber: part_no, etag })),
+  );
+  if (joined) return keepVerified(bucket, upload.objectKey, upload.sha256);
+  // Completed twice at once, the other one may be through already.
+  if (await isThere()) return true;
+  throw new ProblemError(409, 'Parts lost', 'Some parts are not as they were stored: begin again.');
 }
 
 async function theUpload(c: AppContext, id: string) {
@@ -129,9 +144,4 @@ async function theUpload(c: AppContext, id: string) {
   if (found === undefined)
     throw new ProblemError(404, 'No such upload', 'It was completed, or given up: begin again.');
   return found;
-}
-
-async function discard(c: AppContext, upload: UploadRow): Promise<void> {
-  if (partCount(upload.sizeBytes) > 1) await c.env.FIRMWARE.delete(upload.objectKey);
-  await deleteUpload(c.var.db, upload.id);
 }

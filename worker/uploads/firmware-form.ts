@@ -40,7 +40,7 @@ async function take(c: AppContext, form: FirmwareForm, part: FormPart): Promise<
   }
   if (part.name !== 'file') return;
   // Its name is never used, and whoever sends a path has something else in mind.
-  if (/[/\\\0]/.test(part.filename))
+  if (/[/\\\0]|^\.\.?$/.test(part.filename))
     throw new ProblemError(422, 'Path in a name', 'The file name may hold no path.');
   if (form.file !== undefined) throw new ProblemError(422, 'Several files', 'Send one file at a time.');
   form.file = await receiveFile(c.env.FIRMWARE, part.body, await mostBytes(c));
