@@ -66,7 +66,7 @@ export class Metadata {
     if (root === undefined || top === undefined) return;
     const online = await this.online();
     // A view that no client takes is worse than an old one.
-    if (!root.roles.timestamp.keyids.includes(online.id) || !root.roles.snapshot.keyids.includes(online.id))
+    if (!trustsOnline(root, online))
       throw new Error(`root ${root.version} does not trust TUF_ONLINE_KEY with snapshot and timestamp`);
     const version = versionOf.parse(await this.#storage.get('view')) + 1;
     await this.#storage.put('view', version);
@@ -131,6 +131,10 @@ export class Metadata {
     return stored !== null && Buffer.from(await stored.arrayBuffer()).equals(file);
   }
 }
+
+/** Whether clients of this root take what the online key signs. */
+export const trustsOnline = ({ roles }: Root, online: OnlineKey): boolean =>
+  roles.timestamp.keyids.includes(online.id) && roles.snapshot.keyids.includes(online.id);
 
 async function sealed(key: OnlineKey, signed: object): Promise<Uint8Array> {
   const bytes = canonicalBytes(signed);

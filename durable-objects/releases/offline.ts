@@ -1,7 +1,7 @@
 /** Metadata that is signed offline, as it comes in: verified, judged by what it would mean for devices, and taken. */
 import { isSigned, openEnvelope, root as rootSchema, targets as targetsSchema } from '../../protocol/tuf.ts';
 import { judgeRole, judgeRoot, judgeTargets } from './consistency.ts';
-import type { Metadata } from './metadata.ts';
+import { type Metadata, trustsOnline } from './metadata.ts';
 import { type Refused, refuse } from './refused.ts';
 
 /** Takes a root: the first one as it is signed by itself, later ones signed by their predecessor too (TUF §5.3). */
@@ -9,10 +9,8 @@ export async function takeRoot(metadata: Metadata, file: Uint8Array): Promise<Re
   const next = openEnvelope(file, rootSchema);
   const current = await metadata.root();
   if (current !== undefined && next.signed.version === current.version) {
-    const same = await metadata.isStored(`${current.version}.root.json`, file);
-    return same
-      ? null
-      : refuse('stale', `root version ${current.version} is there already, with other contents`);
+    if (await metadata.isStored(`${current.version}.root.json`, file)) return finish(metadata);
+    return refuse('stale', `root version ${current.version} is there already, with other contents`);
   }
   const expected = (current?.version ?? 0) + 1;
   if (next.signed.version !== expected) return refuse('stale', `the next root has version ${expected}`);
@@ -25,14 +23,13 @@ export async function takeRoot(metadata: Metadata, file: Uint8Array): Promise<Re
     }
   }
   const online = await metadata.online();
-  if (
-    !next.signed.roles.timestamp.keyids.includes(online.id) ||
-    !next.signed.roles.snapshot.keyids.includes(online.id)
-  ) {
+  if (!trustsOnline(next.signed, online)) {
     return refuse('bad_signature', 'this root does not name the online key for snapshot and timestamp');
   }
   const broken = await judgeRoot(next.signed, await metadata.published('targets'));
   if (broken !== null) return broken;
+  // Clients follow a root as soon as it is out: what they read then must be signed by a key it still trusts.
+  if (current !== undefined && trustsOnline(current, online)) await metadata.publishView();
   await metadata.store(`${expected}.root.json`, file);
   await metadata.change({ root: next.signed });
   await metadata.publishView();
@@ -49,7 +46,7 @@ export async function takeTargets(metadata: Metadata, file: Uint8Array): Promise
     current?.version === next.signed.version &&
     (await metadata.isStored(`${current.version}.targets.json`, file))
   ) {
-    return null;
+    return finish(metadata);
   }
   if (next.signed.version <= (current?.version ?? 0)) {
     return refuse('stale', `the next targets have a version above ${current?.version}`);
@@ -75,7 +72,8 @@ export async function takeRole(metadata: Metadata, name: string, file: Uint8Arra
   const next = openEnvelope(file, targetsSchema);
   const current = await metadata.targets(name);
   const { version } = next.signed;
-  if (current?.version === version && (await metadata.isStored(`${version}.${name}.json`, file))) return null;
+  if (current?.version === version && (await metadata.isStored(`${version}.${name}.json`, file)))
+    return finish(metadata);
   // A role that takes over from another goes on where that one's counters are.
   if (version <= (current?.version ?? 0)) {
     return refuse('stale', `the next metadata of ${name} has a version above ${current?.version}`);
@@ -88,5 +86,11 @@ export async function takeRole(metadata: Metadata, name: string, file: Uint8Arra
   await metadata.store(`${version}.${name}.json`, file);
   await metadata.change({ [`targets:${name}`]: next.signed });
   await metadata.publishView();
+  return null;
+}
+
+/** What is there already may be in no view yet, where a crash came between. */
+async function finish(metadata: Metadata): Promise<null> {
+  if (await metadata.isChanged()) await metadata.publishView();
   return null;
 }

@@ -31,7 +31,9 @@ async function newKey() {
     keyid: id,
     sig: toHex(new Uint8Array(await crypto.subtle.sign('Ed25519', pair.privateKey, bytes))),
   });
-  return { id, own, sign };
+  const der = (await crypto.subtle.exportKey('pkcs8', pair.privateKey)) as ArrayBuffer;
+  const pem = `-----BEGIN PRIVATE KEY-----\n${Buffer.from(der).toString('base64')}\n-----END PRIVATE KEY-----\n`;
+  return { id, own, sign, pem };
 }
 
 /** What a root must name for snapshot and timestamp: the key the Worker under test has. */
@@ -130,6 +132,7 @@ function failAtPut<Result>(
   releases: Stub,
   failing: number,
   work: (object: Releases) => Promise<Result>,
+  more: Partial<Env> = {},
 ): Promise<Result> {
   return runInDurableObject(releases, async (_object, state) => {
     let writes = 0;
@@ -144,7 +147,7 @@ function failAtPut<Result>(
       },
     });
     // Another life of the same object: it has the same storage.
-    return work(new Releases(state, { ...worker, FIRMWARE: bucket }));
+    return work(new Releases(state, { ...worker, FIRMWARE: bucket, ...more }));
   });
 }
 
@@ -301,6 +304,42 @@ describe('publishing a release', () => {
     expect(await releases.putRoot(await sealed(rootKey, foreign))).toMatchObject({
       refused: 'bad_signature',
     });
+  });
+
+  it('replaces the online key so that what is out can be read at any moment, whichever write fails', async () => {
+    for (let failing = 1; failing <= 5; failing += 1) {
+      const { releases, rootKey, rootOf } = await repository(`online-${failing}`);
+      const [old, fresh] = [await onlineKey(), await newKey()];
+      const trusting = (version: number, ...keys: { id: string; own: PublicKey }[]) => {
+        const root = rootOf(version);
+        const roles = { ...root.roles, timestamp: role(...keys), snapshot: role(...keys) };
+        return { ...root, keys: { ...root.keys, [fresh.id]: fresh.own }, roles };
+      };
+      expect(await releases.putRoot(await sealed(rootKey, trusting(2, old, fresh)))).toBeNull();
+      const last = await sealed(rootKey, trusting(3, fresh));
+      const put = (object: Releases) => object.putRoot(last);
+      // The Worker has the new key by now, and has signed nothing with it yet.
+      const TUF_ONLINE_KEY = fresh.pem;
+      await expect(failAtPut(releases, failing, put, { TUF_ONLINE_KEY })).rejects.toThrow('R2 is away');
+      const isOut = Buffer.from(await read('3.root.json')).equals(last);
+      const { signatures } = openEnvelope(await read('timestamp.json'), timestamp);
+      if (isOut) expect(signatures.map(({ keyid }) => keyid)).toEqual([fresh.id]);
+      expect(await failAtPut(releases, 0, put, { TUF_ONLINE_KEY })).toBeNull();
+      expect(Buffer.from(await read('3.root.json')).equals(last)).toBe(true);
+    }
+  });
+
+  it('shows new targets when they are put again after a crash', async () => {
+    for (let failing = 1; failing <= 3; failing += 1) {
+      const { releases, releaseKey, targetsKey, topOf } = await repository(`targets-${failing}`);
+      const next = await sealed(targetsKey, topOf(2, [releaseKey, await newKey()]));
+      const put = (object: Releases) => object.putTargets(next);
+      await expect(failAtPut(releases, failing, put)).rejects.toThrow('R2 is away');
+      expect(await releases.putTargets(next)).toBeNull();
+      const { version } = openEnvelope(await read('timestamp.json'), timestamp).signed.meta['snapshot.json'];
+      const { meta } = openEnvelope(await read(`${version}.snapshot.json`), snapshot).signed;
+      expect(meta['targets.json']).toEqual({ version: 2 });
+    }
   });
 
   it('follows a rotated root only where the old one signed it too', async () => {
