@@ -33,9 +33,9 @@ function output(name: string, value: string): void {
 
 async function run(): Promise<void> {
   const api = new ApiClient(needed('url'), needed('api-key'));
-  const [stages, start] = [input('stages') ?? '1,10,50,100', input('start') ?? 'true'];
+  const [stages, start] = [input('stages'), input('start') ?? 'true'];
   // Before anything is uploaded: a step that fails half-way has to be understood by somebody.
-  parseStages(stages, undefined, undefined);
+  if (stages !== undefined) parseStages(stages, undefined, undefined);
   if (start !== 'true' && start !== 'false') throw new WrongUsage('the input "start" is true or false');
   for (const file of [needed('file'), input('sbom'), input('advisory')])
     if (file !== undefined) mustHaveBytes(file);

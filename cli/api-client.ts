@@ -14,6 +14,8 @@ const problem = z.object({
 });
 
 const REQUEST_MS = 60_000;
+/** Several parts of an upload share a line that may be slow. */
+const BYTES_MS = 600_000;
 const TRIES = 5;
 
 /** An answer that is not 2xx. */
@@ -74,7 +76,7 @@ export class ApiClient {
     bytes: Uint8Array<ArrayBuffer>,
     type = 'application/octet-stream',
   ): Promise<void> {
-    await this.#send('PUT', path, { body: bytes, headers: { 'Content-Type': type } });
+    await this.#send('PUT', path, { body: bytes, headers: { 'Content-Type': type } }, BYTES_MS);
   }
 
   /** Every item of a list. */

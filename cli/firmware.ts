@@ -50,9 +50,9 @@ export async function upload(api: ApiClient, file: string, options: UploadOption
   const missing = Array.from({ length: state.part_count }, (_, i) => i + 1).filter(
     (n) => !state.parts.includes(n),
   );
-  const progress = new Progress('upload', size_bytes);
   const sizeOf = (part: number) => Math.min(state.part_size, size_bytes - (part - 1) * state.part_size);
   let done = state.parts.reduce((sum, part) => sum + sizeOf(part), 0);
+  const progress = new Progress('upload', size_bytes, done);
   const handle = await open(file);
   const worker = async (): Promise<void> => {
     for (let part = missing.shift(); part !== undefined; part = missing.shift()) {

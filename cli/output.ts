@@ -24,19 +24,22 @@ export function bar(share: number, width = BAR): string {
 export class Progress {
   readonly #label: string;
   readonly #total: number;
+  /** What was there before: it says nothing of how fast this goes. */
+  readonly #before: number;
   readonly #started = Date.now();
   #told = -1;
 
-  constructor(label: string, total: number) {
+  constructor(label: string, total: number, before = 0) {
     this.#label = label;
     this.#total = total;
+    this.#before = before;
   }
 
   /** Tells that `done` of the total bytes are there. */
   tell(done: number): void {
     const share = this.#total === 0 ? 1 : done / this.#total;
     const seconds = (Date.now() - this.#started) / 1000;
-    const rate = seconds > 0.2 ? done / seconds : undefined;
+    const rate = seconds > 0.2 ? (done - this.#before) / seconds : undefined;
     const left = rate === undefined || rate === 0 ? '' : `, ${Math.ceil((this.#total - done) / rate)} s left`;
     const text = `${this.#label} ${bar(share)} ${Math.floor(share * 100)} %${rate === undefined ? '' : ` at ${bytes(rate)}/s${share < 1 ? left : ''}`}`;
     if (process.stderr.isTTY) {

@@ -26,7 +26,7 @@ export async function readPublished(url: string, role: string): Promise<Targets 
 }
 
 /**
- * Puts every metadata file of a directory that is not there yet; answers those that were taken. Files of one role go
+ * Puts every metadata file of a directory that is not out yet; answers those that were taken. Files of one role go
  * in the order of their versions; between roles, whichever is refused for now waits until others were taken.
  */
 export async function pushMetadata(api: ApiClient, url: string, directory: string): Promise<string[]> {
@@ -55,14 +55,18 @@ export async function pushMetadata(api: ApiClient, url: string, directory: strin
   return taken;
 }
 
-/** Names of files that Skylark has not, by role, each in the order of versions. */
+/** Names of files that are not out yet, by role, each in the order of versions. */
 async function missing(url: string, directory: string): Promise<Map<string, string[]>> {
   const found = readdirSync(directory).flatMap((name) => {
     const match = /^(\d+)\.(.+)\.json$/.exec(name);
     return match === null ? [] : [{ name, version: Number(match[1]), role: match[2] ?? '' }];
   });
   const lacking = [];
-  for (const file of found) if ((await read(url, file.name)) === undefined) lacking.push(file);
+  for (const file of found) {
+    const isNewest = found.every(({ role, version }) => role !== file.role || version <= file.version);
+    if ((await read(url, file.name)) === undefined || (isNewest && !(await isSeen(url, file))))
+      lacking.push(file);
+  }
   lacking.sort((a, b) => a.version - b.version);
   return new Map(
     [...Map.groupBy(lacking, ({ role }) => role)].map(([role, files]) => [
@@ -70,6 +74,11 @@ async function missing(url: string, directory: string): Promise<Map<string, stri
       files.map(({ name }) => name),
     ]),
   );
+}
+
+/** Whether clients see a file that Skylark has: a crash may have come between. A root is seen as soon as it is there. */
+async function isSeen(url: string, { role, version }: { role: string; version: number }): Promise<boolean> {
+  return role === 'root' || ((await readPublished(url, role))?.version ?? 0) >= version;
 }
 
 async function read(url: string, name: string): Promise<Uint8Array | undefined> {
