@@ -68,13 +68,13 @@ const options = ({ dir }: DirectoryFlags): RotationOptions => ({
   besides: Object.values(inEnvironment()),
   published: (role) => readPublished(serverUrl(), role),
 });
-const tell = (done: Rotation): void =>
+const tell = ({ dir }: DirectoryFlags, done: Rotation): void =>
   print(done, () =>
     [
       ...(done.keyFile === undefined ? [] : [`new key   ${done.keyFile}`]),
       ...done.files.map((file) => `signed    ${file}`),
       ...done.todo.map((text) => `to do     ${text}`),
-      'next      skylark keys push',
+      `next      skylark keys push --dir ${dir}`,
     ].join('\n'),
   );
 keys
@@ -84,16 +84,18 @@ keys
   .option('--replace <keyid>', 'which root key, where there are several')
   .option('--finish', 'online only: the Worker has the new key, so the old one goes')
   .action(async (role: string, flags: DirectoryFlags & { replace?: string; finish?: boolean }) => {
-    if (role === 'root') tell(await rotateRoot(options(flags), flags.replace));
-    else if (role === 'targets') tell(await rotateTargets(options(flags)));
-    else if (role === 'online') tell(await rotateOnline(options(flags), flags.finish === true));
-    else tell(await rotateRelease(options(flags), role));
+    if (role === 'root') tell(flags, await rotateRoot(options(flags), flags.replace));
+    else if (role === 'targets') tell(flags, await rotateTargets(options(flags)));
+    else if (role === 'online') tell(flags, await rotateOnline(options(flags), flags.finish === true));
+    else tell(flags, await rotateRelease(options(flags), role));
   });
 keys
   .command('delegate <model>')
   .description('give a model a signing role and a key of its own')
   .requiredOption('--dir <directory>', 'where keys and metadata are')
-  .action(async (model: string, flags: DirectoryFlags) => tell(await delegateModel(options(flags), model)));
+  .action(async (model: string, flags: DirectoryFlags) =>
+    tell(flags, await delegateModel(options(flags), model)),
+  );
 keys
   .command('sign <file>')
   .description('add signatures to a metadata file, as one of several holders')

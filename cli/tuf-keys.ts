@@ -1,8 +1,9 @@
 /** A new repository: the roles' keys, and the signed root and targets that trust them. */
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { model } from '../protocol/identifiers.ts';
 import { type DelegatedRole, type Root, SPEC_VERSION, type Targets } from '../protocol/tuf.ts';
-import { CommandFailed } from './api-client.ts';
+import { WrongUsage } from './api-client.ts';
 import { generateKey, openSigningKey, readPem, type SigningKey } from './signing-key.ts';
 import { fileOf, inDays, writeSigned } from './tuf-files.ts';
 
@@ -47,9 +48,13 @@ export async function initRepository(
   directory: string,
   options: RepositoryOptions = {},
 ): Promise<Repository> {
-  const { rootKeys = 1, rootThreshold = 1, given = {} } = options;
+  const { rootKeys = 1, rootThreshold = 1, given = {}, models = [] } = options;
   if (rootThreshold < 1 || rootThreshold > rootKeys)
-    throw new CommandFailed(`the threshold of the root is 1 to the number of its keys, ${rootKeys}`);
+    throw new WrongUsage(`the threshold of the root is 1 to the number of its keys, ${rootKeys}`);
+  for (const [i, name] of models.entries()) {
+    mustBeRoleOfModel(name);
+    if (models.indexOf(name) !== i) throw new WrongUsage(`model ${name} is named twice`);
+  }
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   const file = (name: string) => join(directory, `${name}.pem`);
   const key = (name: KeyName) => openKey(file(name), given[name]);
@@ -71,6 +76,14 @@ export async function initRepository(
     online: file('online'),
   };
   return { keyFiles, moreRootFiles, rootFile, targetsFile };
+}
+
+/** Throws where no role for a model can have this name. */
+export function mustBeRoleOfModel(name: string): void {
+  if (!model.safeParse(name).success)
+    throw new WrongUsage(`"${name}" is no model: 1 to 64 characters of A-Z a-z 0-9 . _ -`);
+  if (['root', 'targets', 'snapshot', 'timestamp', ANY_MODEL].includes(name))
+    throw new WrongUsage(`a role called ${name} is there already, for something else`);
 }
 
 /** The key that is given, or else the one in the file, made where it is not there. */
@@ -99,16 +112,16 @@ function firstRoot(roots: SigningKey[], threshold: number, targets: SigningKey, 
 }
 
 /** A role that is trusted with one model's firmware, or with any. */
-export const delegation = (name: string, keyids: string[], model = '*'): DelegatedRole => ({
+export const delegation = (name: string, keyids: string[], forModel = '*'): DelegatedRole => ({
   name,
   keyids,
   threshold: 1,
-  paths: [`${model}/*`],
+  paths: [`${forModel}/*`],
   terminating: true,
 });
 
 function firstTargets(release: SigningKey, { models = [], anyModel }: RepositoryOptions): Targets {
-  const roles = models.map((model) => delegation(model, [release.id], model));
+  const roles = models.map((name) => delegation(name, [release.id], name));
   if (anyModel ?? models.length === 0) roles.push(delegation(ANY_MODEL, [release.id]));
   return {
     _type: 'targets',

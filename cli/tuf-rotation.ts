@@ -5,7 +5,7 @@
 import type { DelegatedRole, RoleKeys } from '../protocol/tuf.ts';
 import { CommandFailed } from './api-client.ts';
 import type { SigningKey } from './signing-key.ts';
-import { ANY_MODEL, delegation } from './tuf-keys.ts';
+import { ANY_MODEL, delegation, mustBeRoleOfModel } from './tuf-keys.ts';
 import { type Rotation, type RotationOptions, Workshop } from './tuf-workshop.ts';
 
 const only = (role: RoleKeys, ...keys: SigningKey[]): RoleKeys => ({
@@ -102,6 +102,7 @@ export async function rotateRelease(options: RotationOptions, name: string): Pro
 
 /** A role of its own for a model, with a key of its own. What was released for the model moves to it. */
 export async function delegateModel(options: RotationOptions, model: string): Promise<Rotation> {
+  mustBeRoleOfModel(model);
   const shop = await Workshop.open(options);
   const all = shop.targets.delegations?.roles ?? [];
   if (all.some((role) => role.name === model)) throw new CommandFailed(`model ${model} has a role already`);

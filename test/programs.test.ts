@@ -1,7 +1,16 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -111,7 +120,10 @@ describe('the programs, as CI and a device maker run them', () => {
     expect(made.code).toBe(0);
     for (const name of ['root', 'root-2', 'targets', 'release', 'online'])
       expect(statSync(file(`own/${name}.pem`)).mode & 0o777).toBe(0o600);
-    expect((await cli(['keys', 'init', '--dir', 'x', '--root-threshold', '2'])).code).toBe(1);
+    expect((await cli(['keys', 'init', '--dir', 'x', '--root-threshold', '2'])).code).toBe(2);
+    for (const models of ['a/b', 'root', 'TX-1,TX-1', 'TX-1,release', ''])
+      expect((await cli(['keys', 'init', '--dir', 'x', '--models', models])).code).toBe(2);
+    expect(existsSync(file('x'))).toBe(false);
     const pem = readFileSync(file('own/release.pem'), 'utf8').replaceAll('\n', '\\n');
     await cli(['keys', 'init', '--dir', 'ci', '--models', 'TX-1'], { SKYLARK_RELEASE_KEY: pem });
     expect(readdirSync(file('ci'))).not.toContain('release.pem');
@@ -233,6 +245,8 @@ describe('the programs, as CI and a device maker run them', () => {
     expect((await sky.api('GET', `/campaigns/${id}`)).body).toMatchObject({
       name: 'From CI',
       status: 'draft',
+      // Nobody said which: as the settings have them, after one device, for none runs this firmware yet.
+      stages: [{ name: 'one device' }, {}, {}, {}],
     });
     for (const [name, value, words] of [
       ['FILE', 'no-such-file', /no file/],
