@@ -76,7 +76,7 @@ async function readSecrets(file: string): Promise<Secrets> {
     api_key_hash: secretHash,
     bridge_token: newSecret(),
     jwt_secret: newSecret(),
-    download_keys: { [randomBytes(4).toString('hex')]: randomBytes(32).toString('base64') },
+    download_keys: { [`k${randomBytes(4).toString('hex')}`]: randomBytes(32).toString('base64') },
     cache_token: newSecret(),
     postgres_password: newSecret(),
   };

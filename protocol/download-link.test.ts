@@ -37,6 +37,21 @@ describe('a download link', () => {
     expect(await check(change(await sign()))).toEqual({ ok: false, error: 'bad_signature' });
   });
 
+  it('is refused when its signature is written in another way', async () => {
+    const path = await sign();
+    const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+    const last = digits.indexOf(path.at(-1) ?? '');
+    for (const digit of digits.replace(digits[last] ?? '', ''))
+      expect((await check(`${path.slice(0, -1)}${digit}`)).ok, digit).toBe(false);
+  });
+
+  it('is made with no ring whose first key is not the one written first', async () => {
+    const [fresh, old] = [secret(2), secret(1)];
+    await expect(sign(`{"2":"${fresh}","1":"${old}"}`)).rejects.toThrow(/a name with a letter/);
+    expect((await check(await sign(`{"1":"${old}"}`), `{"1":"${old}"}`)).ok).toBe(true);
+    expect(await sign(`{"k2":"${fresh}","k1":"${old}"}`)).toContain('kid=k2&');
+  });
+
   it.each(['constructor', '__proto__', 'toString', ''])('knows no key %j', async (kid) => {
     const path = (await sign()).replace('kid=k1', `kid=${kid}`);
     expect(await check(path)).toEqual({ ok: false, error: 'unknown_key' });

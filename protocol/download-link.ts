@@ -10,7 +10,12 @@ const SHA256 = /^[0-9a-f]{64}$/;
 const keyRing = z
   .string()
   .transform((text): unknown => JSON.parse(text))
-  .pipe(z.record(z.string().min(1), z.base64().min(22)));
+  .pipe(z.record(z.string().min(1), z.base64().min(22)))
+  .refine(
+    (ring) => Object.keys(ring).length < 2 || Object.keys(ring).every((kid) => /\D/.test(kid)),
+    // Names that are whole numbers have an order of their own, and the first is not the one written first.
+    'DOWNLOAD_KEYS: each of several keys needs a name with a letter in it, such as "k1"',
+  );
 
 /** Whom a link is for: a device by its serial number, or whoever signed in asked for it. */
 export type LinkSubject = { serial_no: string } | { actor: string };
@@ -102,7 +107,8 @@ function toBase64Url(bytes: Uint8Array): string {
     .replace(/=+$/, '');
 }
 
+/** 32 bytes; `undefined` for anything else. The last two bits of the last character are not used, and must be 0. */
 function fromBase64Url(text: string): Uint8Array<ArrayBuffer> | undefined {
-  if (!/^[A-Za-z0-9_-]{43}$/.test(text)) return undefined;
+  if (!/^[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]$/.test(text)) return undefined;
   return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (char) => char.charCodeAt(0));
 }

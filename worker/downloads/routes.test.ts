@@ -58,6 +58,26 @@ describe('a download', () => {
     await response.arrayBuffer();
   });
 
+  it('is refused as a problem, not with the headers of the file, where range or condition cannot be met', async () => {
+    for (const [headers, status] of [
+      [{ Range: 'bytes=1000-' }, 416],
+      [{ 'If-Match': '"other"' }, 412],
+    ] as const) {
+      const response = await get(headers);
+      const type = response.headers.get('Content-Type');
+      expect([response.status, type, response.headers.get('Repr-Digest')]).toEqual([
+        status,
+        'application/problem+json',
+        null,
+      ]);
+      expect([response.headers.get('ETag'), await response.json()]).toMatchObject([
+        `"${sha256}"`,
+        { status },
+      ]);
+    }
+    expect(await (await get({ 'If-Match': '"other"' }, 'HEAD')).text()).toBe('');
+  });
+
   it('is sent whole when the file is not the one the device began with', async () => {
     const response = await get({ Range: 'bytes=990-', 'If-Range': '"other"' });
     expect(response.status).toBe(200);

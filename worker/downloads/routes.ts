@@ -45,13 +45,20 @@ async function serve(c: Context<AppEnv>, sha256: string): Promise<Response> {
   const failed = precondition(c, etag);
   if (failed === undefined && !isHead && range.kind !== 'unsatisfiable') return send(content, range, headers);
   await content.close();
-  if (failed !== undefined) return new Response(null, { status: failed, headers });
+  if (failed === 304) return new Response(null, { status: 304, headers });
+  if (failed === 412) return refusal(412, 'Not that file', 'This link is for other bytes.', { ETag: etag });
   if (range.kind === 'unsatisfiable') {
-    headers.set('Content-Range', `bytes */${content.size}`);
-    return new Response(null, { status: 416, headers });
+    const rest = { ETag: etag, 'Accept-Ranges': 'bytes', 'Content-Range': `bytes */${content.size}` };
+    return refusal(416, 'No such range', `The file has ${content.size} bytes.`, rest);
   }
   headers.set('Content-Length', String(content.size));
   return new Response(null, { status: 200, headers });
+}
+
+function refusal(status: number, title: string, detail: string, headers: Record<string, string>): Response {
+  const response = problem(status, title, detail);
+  for (const [name, value] of Object.entries(headers)) response.headers.set(name, value);
+  return response;
 }
 
 /** What the preconditions make of the request, in their order (§13.2.2); `undefined` where it goes on. */
