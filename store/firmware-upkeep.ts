@@ -1,5 +1,5 @@
 /** What the daily upkeep of the stored bytes reads and notes. */
-import { asc, count, eq, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
+import { and, asc, count, eq, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
 import type { Database } from './connection.ts';
 import { firmware, firmwareUploads } from './schema.ts';
 
@@ -27,6 +27,16 @@ export async function noteChecked(db: Database, sha256: string, damage: string |
     .where(eq(firmware.sha256, sha256))
     .returning({ id: firmware.id });
   return rows.map(({ id }) => id);
+}
+
+/** Whether these bytes were found damaged, and nobody has mended them since. */
+export async function isDamaged(db: Database, sha256: string): Promise<boolean> {
+  const rows = await db
+    .select({ id: firmware.id })
+    .from(firmware)
+    .where(and(eq(firmware.sha256, sha256), isNotNull(firmware.damage)))
+    .limit(1);
+  return rows.length > 0;
 }
 
 /** How many firmware there are whose bytes are damaged. */

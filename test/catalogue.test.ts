@@ -36,6 +36,16 @@ async function uploadForm(fields: Record<string, string>, bytes: Uint8Array<Arra
   return { status: response.status, body: (await response.json()) as Firmware & { title?: string } };
 }
 
+/** The file in which these bytes lie as an object. */
+function blobOf(bytes: Uint8Array): string {
+  const stored = join(dirname(dirname(sky.facts.release_key)), 'edge');
+  const blob = readdirSync(stored, { recursive: true, encoding: 'utf8' })
+    .map((name) => join(stored, name))
+    .find((file) => statSync(file).isFile() && readFileSync(file).equals(Buffer.from(bytes)));
+  if (blob === undefined) throw new Error('these bytes are nowhere');
+  return blob;
+}
+
 async function putDocument(id: string, document: string, body: string): Promise<number> {
   const response = await fetch(`${sky.facts.url}/api/v1/firmware/${id}/${document}`, {
     method: 'PUT',
@@ -165,23 +175,50 @@ describe('the catalogue', () => {
     const bytes = new Uint8Array(randomBytes(4321));
     const { body: row } = await uploadForm({ model: 'TX-5', version: 'v8' }, bytes);
     expect((await sky.api('POST', `/firmware/${row.id}/check`)).body.damage).toBeNull();
-    const stored = join(dirname(dirname(sky.facts.release_key)), 'edge');
-    const blob = readdirSync(stored, { recursive: true, encoding: 'utf8' })
-      .map((name) => join(stored, name))
-      .find((file) => statSync(file).isFile() && readFileSync(file).equals(Buffer.from(bytes)));
+    const blob = blobOf(bytes);
     bytes[7] = (bytes[7] ?? 0) ^ 1;
-    writeFileSync(blob ?? '', bytes);
+    writeFileSync(blob, bytes);
     const checked = await sky.api('POST', `/firmware/${row.id}/check`);
     expect(checked.body.damage).toMatch(/they have the checksum sha256:/);
     expect((await sky.api('GET', '/metrics')).body.text).toMatch(/skylark_firmware_damaged\{store="r2"\} 1/);
     bytes[7] = (bytes[7] ?? 0) ^ 1;
-    writeFileSync(blob ?? '', bytes);
+    writeFileSync(blob, bytes);
     // Checked lately, it is not read again; a month later it is, and there is nothing wrong with it any more.
     await sky.api('POST', '/upkeep');
     expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).not.toBeNull();
     await query("UPDATE firmware SET checked_at = now() - interval '31 days' WHERE id = $1", row.id);
     expect((await sky.api('POST', '/upkeep')).status).toBe(204);
     expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).toBeNull();
+  });
+
+  it('takes the same bytes again where those it has are damaged, whole and in parts', async () => {
+    const bytes = new Uint8Array(randomBytes(1234));
+    const named = { model: 'TX-5', version: 'v81' };
+    const { body: row } = await uploadForm(named, bytes);
+    const damage = async () => {
+      writeFileSync(blobOf(bytes), randomBytes(1234));
+      expect((await sky.api('POST', `/firmware/${row.id}/check`)).body.damage).not.toBeNull();
+    };
+    const download = async () => {
+      const got = await fetch(`${sky.facts.url}/api/v1/firmware/${row.id}/download`, {
+        headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+      });
+      return new Uint8Array(await got.arrayBuffer());
+    };
+    await damage();
+    expect(await uploadForm(named, bytes)).toMatchObject({ status: 200, body: { id: row.id, damage: null } });
+    await damage();
+    const begin = { ...named, checksum: checksumOf(bytes), size_bytes: bytes.length };
+    const { body: upload } = await sky.api('POST', '/firmware/uploads', begin);
+    expect(upload.firmware).toBeNull();
+    await fetch(`${sky.facts.url}/api/v1/firmware/uploads/${upload.id}/parts/1`, {
+      method: 'PUT',
+      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+      body: bytes,
+    });
+    const { body: mended } = await sky.api('POST', `/firmware/uploads/${upload.id}/complete`);
+    expect([mended.id, mended.damage]).toEqual([row.id, null]);
+    expect(await download()).toEqual(bytes);
   });
 
   it('never publishes a version twice, though its firmware was withdrawn or deleted', async () => {

@@ -13,19 +13,28 @@ const BAD_DIGEST = /\b10037\b/;
 /** R2's numbers for an upload it does not know (any more), and for parts that are not its latest. */
 const NO_SUCH_PARTS = /\b1002[45]\b/;
 
+/** How bytes are put under their hash: R2 verifies it, and writes over nothing but what is `damaged`. */
+export const underHash = (sha256: string, damaged: boolean): R2PutOptions =>
+  damaged ? { sha256 } : { sha256, onlyIf: { etagDoesNotMatch: '*' } };
+
 /**
  * Keeps an object under its hash if that is `sha256` (lower-case hex); answers whether it was. R2 has no rename: the
  * bytes stream through, R2 compares their hash and keeps nothing that has another one. What lies there already has
- * been verified before and is never written again.
+ * been verified before and is never written again, but where it is known to be `damaged`.
  */
-export async function keepVerified(bucket: R2Bucket, from: string, sha256: string): Promise<boolean> {
+export async function keepVerified(
+  bucket: R2Bucket,
+  from: string,
+  sha256: string,
+  damaged = false,
+): Promise<boolean> {
   const to = objectKey(sha256);
   let failure: unknown;
-  if ((await bucket.head(to)) === null) {
+  if (damaged || (await bucket.head(to)) === null) {
     try {
       const object = await bucket.get(from);
       if (object === null) throw new Error(`R2 object ${from} has vanished`);
-      await bucket.put(to, object.body, { sha256, onlyIf: { etagDoesNotMatch: '*' } });
+      await bucket.put(to, object.body, underHash(sha256, damaged));
       return true;
     } catch (error) {
       failure = error;
@@ -42,9 +51,14 @@ export async function keepVerified(bucket: R2Bucket, from: string, sha256: strin
  * Keeps a stream of known length under its hash if that is `sha256`; answers whether it was. R2 compares while it
  * takes the bytes in, so nothing is read again.
  */
-export async function keepStream(bucket: R2Bucket, bytes: ReadableStream, sha256: string): Promise<boolean> {
+export async function keepStream(
+  bucket: R2Bucket,
+  bytes: ReadableStream,
+  sha256: string,
+  damaged: boolean,
+): Promise<boolean> {
   try {
-    await bucket.put(objectKey(sha256), bytes, { sha256, onlyIf: { etagDoesNotMatch: '*' } });
+    await bucket.put(objectKey(sha256), bytes, underHash(sha256, damaged));
     return true;
   } catch (error) {
     if (error instanceof Error && BAD_DIGEST.test(error.message)) return false;

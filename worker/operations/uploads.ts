@@ -1,7 +1,8 @@
 /** Resumable uploads: parts into R2, joined, and named by their hash only when that has been verified. */
-import { clearUpload } from '../../durable-objects/releases/upkeep.ts';
+import { checkBytes, clearUpload } from '../../durable-objects/releases/upkeep.ts';
 import type { BeginUpload, Firmware } from '../../protocol/api.ts';
 import { type FirmwareRow, firmwareOf, objectKey } from '../../store/firmware.ts';
+import { isDamaged } from '../../store/firmware-upkeep.ts';
 import {
   addPart,
   addUpload,
@@ -18,20 +19,21 @@ import { joinParts, keepStream, keepVerified, PART_BYTES } from './objects.ts';
 
 export const partCount = (sizeBytes: number): number => Math.max(1, Math.ceil(sizeBytes / PART_BYTES));
 
-/** Begins a resumable upload, or goes on with one of the same bytes. */
+/** Begins a resumable upload, or goes on with one of the same bytes. Bytes that were damaged are taken once more. */
 export async function beginUpload(
   c: AppContext,
   begin: BeginUpload,
 ): Promise<{ upload: UploadRow; parts: number[] } | { firmware: Firmware }> {
   await checkSize(c, begin.size_bytes);
   const sha256 = begin.checksum.slice('sha256:'.length);
-  const [there, stored, unfinished] = await Promise.all([
+  const [there, stored, unfinished, damaged] = await Promise.all([
     findSame(c, begin, sha256),
     c.env.FIRMWARE.head(objectKey(sha256)),
     findUnfinishedUpload(c.var.db, begin, c.var.principal.actor),
+    isDamaged(c.var.db, sha256),
   ]);
-  if (there !== undefined) return { firmware: firmwareOf(there) };
-  if (stored !== null && stored.size === begin.size_bytes) {
+  if (there !== undefined && !damaged) return { firmware: firmwareOf(there) };
+  if (stored !== null && stored.size === begin.size_bytes && !damaged) {
     return { firmware: firmwareOf(await addStored(c, begin, { sha256, size_bytes: stored.size })) };
   }
   if (unfinished !== undefined) {
@@ -71,22 +73,17 @@ export async function storePart(
       `Part ${partNo} must have exactly ${size} bytes, sent with Content-Length.`,
     );
   }
-  await addPart(c.var.db, upload.id, partNo, await put(c.env.FIRMWARE, upload, partNo, body));
+  await addPart(c.var.db, upload.id, partNo, await put(c, upload, partNo, body));
 }
 
 /** Answers the part's entity tag. */
-async function put(
-  bucket: R2Bucket,
-  upload: UploadRow,
-  partNo: number,
-  body: ReadableStream,
-): Promise<string> {
+async function put(c: AppContext, upload: UploadRow, partNo: number, body: ReadableStream): Promise<string> {
   if (partCount(upload.sizeBytes) > 1) {
-    const multipart = bucket.resumeMultipartUpload(upload.objectKey, upload.multipartId);
+    const multipart = c.env.FIRMWARE.resumeMultipartUpload(upload.objectKey, upload.multipartId);
     return (await multipart.uploadPart(partNo, body)).etag;
   }
   // All there is: R2 keeps it only if the sum is right. Where it is not, that is said when the upload ends.
-  await keepStream(bucket, body, upload.sha256);
+  await keepStream(c.env.FIRMWARE, body, upload.sha256, await isDamaged(c.var.db, upload.sha256));
   return upload.sha256;
 }
 
@@ -120,12 +117,19 @@ async function enter(c: AppContext, upload: UploadRow, parts: readonly StoredPar
     min_version: upload.minVersion,
   };
   await findSame(c, description, upload.sha256);
-  if (!(await isKept(c.env.FIRMWARE, upload, parts))) throw mismatch();
+  const damaged = await isDamaged(c.var.db, upload.sha256);
+  if (!(await isKept(c.env.FIRMWARE, upload, parts, damaged))) throw mismatch();
+  if (damaged) await checkBytes(c.env, c.var.db, upload.sha256);
   return addStored(c, description, { sha256: upload.sha256, size_bytes: upload.sizeBytes });
 }
 
 /** Joins the parts, verifies them and keeps them under their hash; answers whether they had it. */
-async function isKept(bucket: R2Bucket, upload: UploadRow, parts: readonly StoredPart[]): Promise<boolean> {
+async function isKept(
+  bucket: R2Bucket,
+  upload: UploadRow,
+  parts: readonly StoredPart[],
+  damaged: boolean,
+): Promise<boolean> {
   const isThere = async () => (await bucket.head(objectKey(upload.sha256)))?.size === upload.sizeBytes;
   if (partCount(upload.sizeBytes) === 1) return isThere();
   const joined = await joinParts(
@@ -133,7 +137,7 @@ async function isKept(bucket: R2Bucket, upload: UploadRow, parts: readonly Store
     upload,
     parts.map(({ part_no, etag }) => ({ partNumber: part_no, etag })),
   );
-  if (joined) return keepVerified(bucket, upload.objectKey, upload.sha256);
+  if (joined) return keepVerified(bucket, upload.objectKey, upload.sha256, damaged);
   // Completed twice at once, the other one may be through already.
   if (await isThere()) return true;
   throw new ProblemError(409, 'Parts lost', 'Some parts are not as they were stored: begin again.');

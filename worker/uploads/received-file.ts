@@ -1,7 +1,7 @@
 /** A file as it comes in: hashed and put into R2 piece by piece, under a temporary key, never held whole. */
 import { hex } from '../../durable-objects/releases/digest.ts';
 import { objectKey } from '../../store/firmware.ts';
-import { keepVerified, PART_BYTES } from '../operations/objects.ts';
+import { keepVerified, PART_BYTES, underHash } from '../operations/objects.ts';
 
 /** There were more bytes than may be. */
 export class TooLarge extends Error {}
@@ -9,8 +9,8 @@ export class TooLarge extends Error {}
 export interface ReceivedFile {
   sha256: string;
   size: number;
-  /** Keeps it under its hash, once. */
-  keep(): Promise<void>;
+  /** Keeps it under its hash, once; again only where what lies there is damaged. */
+  keep(damaged: boolean): Promise<void>;
   /** Leaves nothing behind but what was kept. */
   discard(): Promise<void>;
 }
@@ -68,15 +68,16 @@ class Parts {
     const bucket = this.#bucket;
     if (this.#upload === undefined) {
       const bytes = this.#part.slice(0, this.#filled);
-      const options = { sha256, onlyIf: { etagDoesNotMatch: '*' } };
-      const keep = async () => void (await bucket.put(objectKey(sha256), bytes, options));
+      const keep = async (damaged: boolean) =>
+        void (await bucket.put(objectKey(sha256), bytes, underHash(sha256, damaged)));
       return { sha256, size, keep, discard: async () => undefined };
     }
     await this.#send();
     await this.#upload.complete(this.#sent);
     this.#upload = undefined;
-    const keep = async () => {
-      if (!(await keepVerified(bucket, this.#key, sha256))) throw new Error('R2 did not keep what was sent');
+    const keep = async (damaged: boolean) => {
+      if (!(await keepVerified(bucket, this.#key, sha256, damaged)))
+        throw new Error('R2 did not keep what was sent');
     };
     return { sha256, size, keep, discard: () => bucket.delete(this.#key) };
   }
