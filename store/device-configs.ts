@@ -1,8 +1,9 @@
 /** Device settings: what the device confirmed, what it has been asked to change and not confirmed yet, and the past. */
-import { and, asc, desc, eq, lt, or, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, lt, or, type SQL, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { ConfigChange, ConfigEntry, Page, Paging } from '../protocol/api.ts';
 import { SESSION_S } from '../protocol/bridge.ts';
+import { batchRows } from './batch-rows.ts';
 import { type Cache, cacheKey, TTL_S } from './cache.ts';
 import type { Database } from './connection.ts';
 import { pageOf, readCursor, timeKey } from './page.ts';
@@ -150,29 +151,56 @@ export interface ConfirmedSetting {
 }
 
 /**
- * The statements that store a value the device says it has. An older one than is known changes nothing but the
- * history, unless it is older than anything under way: then the device's clock was set back. The value that was asked for, once said, is no longer pending.
+ * The statements that store values devices say they have, however many, in the order in which they were received. An
+ * older one than is known changes nothing but the history, unless it is older than anything under way: then the
+ * device's clock was set back. The value that was asked for, once said, is no longer pending.
  */
-export function confirmSetting(db: Database, setting: ConfirmedSetting) {
-  const { id, device_id: deviceId, key, value, old_value: oldValue, at, received_at } = setting;
-  const current = db
-    .insert(deviceConfigs)
-    .values({ deviceId, key, value, valueAt: at })
-    .onConflictDoUpdate({
-      target: [deviceConfigs.deviceId, deviceConfigs.key],
-      set: {
-        value,
-        valueAt: at,
-        pendingValue: sql`CASE WHEN ${deviceConfigs.pendingValue} = ${value} THEN NULL ELSE ${deviceConfigs.pendingValue} END`,
-        pendingUntil: sql`CASE WHEN ${deviceConfigs.pendingValue} = ${value} THEN NULL ELSE ${deviceConfigs.pendingUntil} END`,
-        updatedAt: sql`now()`,
-      },
-      setWhere: sql`(${deviceConfigs.valueAt} IS NULL OR ${deviceConfigs.valueAt} <= excluded.value_at
-        OR ${deviceConfigs.valueAt} > excluded.value_at + make_interval(secs => ${SESSION_S}))`,
-    });
+export function confirmSettings(db: Database, settings: readonly ConfirmedSetting[]) {
+  const answered = db.execute(sql`
+    UPDATE device_configs c SET pending_value = NULL, pending_until = NULL FROM ${confirmedRows(settings)}
+    WHERE c.device_id = r.device_id AND c.config_key = r.key AND c.pending_value = r.value
+      AND ${isTimely(sql`c.value_at`, sql`r.at`)}`);
+  const current = db.execute(sql`
+    INSERT INTO device_configs AS c (device_id, config_key, config_value, value_at)
+    SELECT r.device_id, r.key, r.value, r.at FROM ${confirmedRows(newest(settings))}
+    ON CONFLICT (device_id, config_key)
+    DO UPDATE SET config_value = excluded.config_value, value_at = excluded.value_at, updated_at = now()
+    WHERE ${isTimely(sql`c.value_at`, sql`excluded.value_at`)}`);
   const past = db
     .insert(deviceConfigHistory)
-    .values({ id, deviceId, key, kind: 'confirmed', value, oldValue, at: received_at })
+    .values(
+      settings.map(({ id, device_id: deviceId, key, value, old_value: oldValue, received_at: at }) => ({
+        id,
+        deviceId,
+        key,
+        kind: 'confirmed' as const,
+        value,
+        oldValue,
+        at,
+      })),
+    )
     .onConflictDoNothing();
-  return [current, past] as const;
+  return [answered, current, past] as const;
 }
+
+const isTimely = (known: SQL, said: SQL): SQL =>
+  sql`(${known} IS NULL OR ${known} <= ${said} OR ${known} > ${said} + make_interval(secs => ${SESSION_S}))`;
+
+/** Of each setting the one that counts, sorted so that concurrent batches cannot deadlock. */
+function newest(settings: readonly ConfirmedSetting[]): ConfirmedSetting[] {
+  const byKey = new Map<string, ConfirmedSetting>();
+  for (const setting of settings) {
+    const name = `${setting.device_id} ${setting.key}`;
+    const behindMs = (byKey.get(name)?.at.getTime() ?? 0) - setting.at.getTime();
+    if (behindMs <= 0 || behindMs > SESSION_S * 1000) byKey.set(name, setting);
+  }
+  return [...byKey].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, setting]) => setting);
+}
+
+const confirmedRows = (settings: readonly ConfirmedSetting[]): SQL =>
+  sql`${batchRows([
+    ['uuid', settings.map(({ device_id }) => device_id)],
+    ['text', settings.map(({ key }) => key)],
+    ['text', settings.map(({ value }) => value)],
+    ['timestamptz', settings.map(({ at }) => at.toISOString())],
+  ])} AS r(device_id, key, value, at)`;

@@ -235,6 +235,38 @@ describe('the fleet, live', () => {
     expect(items.map(({ actor }) => actor)).toEqual(['key:local', null, 'key:local']);
   });
 
+  it('keeps of many values in one batch what the device said last, and confirms what was asked for', async () => {
+    const now = Math.floor(Date.now() / 1000);
+    const notify = (setting_changed: string, new_value: string, timestamp: number) => ({
+      serial_no: 'MANY',
+      channel: 'notify' as const,
+      payload: { setting_changed, new_value, timestamp },
+    });
+    await deliver(sky, [beat('MANY')]);
+    await sky.api('PUT', '/devices/MANY/config', { config: { volume: '5', mode: 'eco' } });
+    await deliver(sky, [
+      notify('volume', '4', now),
+      notify('volume', '5', now + 1),
+      notify('volume', '7', now + 2),
+      notify('volume', '6', now - 5),
+      notify('mode', 'fast', now),
+    ]);
+    const config = (await sky.api('GET', '/devices/MANY/config')).body;
+    expect(config.items).toMatchObject([
+      { key: 'mode', value: 'fast', pending_value: 'eco', state: 'pending' },
+      { key: 'volume', value: '7', pending_value: null, state: 'confirmed' },
+    ]);
+    await deliver(sky, [notify('volume', '8', now + 1), notify('mode', 'slow', now + 3)]);
+    expect((await sky.api('GET', '/devices/MANY/config')).body.items).toMatchObject([
+      { key: 'mode', value: 'slow' },
+      { key: 'volume', value: '7' },
+    ]);
+    const { items } = (await sky.api('GET', '/devices/MANY/config/history?key=volume')).body as {
+      items: { kind: string }[];
+    };
+    expect(items.filter(({ kind }) => kind === 'confirmed')).toHaveLength(5);
+  });
+
   it('tells whoever watches the settings of every change, and refuses one made on an old version', async () => {
     const socket = new WebSocket(`${sky.facts.url.replace('http', 'ws')}/api/v1/stream/settings`, {
       headers: { Authorization: `Bearer ${sky.facts.api_key}` },

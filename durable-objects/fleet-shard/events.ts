@@ -1,6 +1,6 @@
 /** What device messages leave in the ledger beside the device's own row: its timeline, and its settings. */
 import type { Database } from '../../store/connection.ts';
-import { confirmSetting } from '../../store/device-configs.ts';
+import { type ConfirmedSetting, confirmSettings } from '../../store/device-configs.ts';
 import { insertEvents, type NewDeviceEvent } from '../../store/device-events.ts';
 import type { DeviceMessage, Reported } from './messages.ts';
 import { saidAt } from './presence.ts';
@@ -13,8 +13,7 @@ export async function recordEvents(
   deviceIds: ReadonlyMap<string, string>,
 ): Promise<string[]> {
   const events: NewDeviceEvent[] = [];
-  const settings = [];
-  const configured = new Set<string>();
+  const settings: ConfirmedSetting[] = [];
   for (const m of messages) {
     const device_id = deviceIds.get(m.serial_no);
     if (device_id === undefined) continue;
@@ -25,22 +24,24 @@ export async function recordEvents(
       const { timestamp, ...detail } = m.notification;
       const at = new Date(timestamp * 1000);
       events.push({ ...event, at, kind: 'setting', detail });
-      configured.add(device_id);
-      settings.push(
-        ...confirmSetting(db, {
-          id: m.digest,
-          device_id,
-          key: detail.setting_changed,
-          value: detail.new_value,
-          old_value: detail.old_value ?? null,
-          at: new Date(saidAt(timestamp, m.received_at) * 1000),
-          received_at: new Date(m.received_at),
-        }),
-      );
+      settings.push({
+        id: m.digest,
+        device_id,
+        key: detail.setting_changed,
+        value: detail.new_value,
+        old_value: detail.old_value ?? null,
+        at: new Date(saidAt(timestamp, m.received_at) * 1000),
+        received_at: new Date(m.received_at),
+      });
     }
   }
-  if (events.length > 0) await db.batch([insertEvents(db, events), ...settings]);
-  return [...configured];
+  if (events.length > 0) {
+    await db.batch([
+      insertEvents(db, events),
+      ...(settings.length === 0 ? [] : confirmSettings(db, settings)),
+    ]);
+  }
+  return [...new Set(settings.map(({ device_id }) => device_id))];
 }
 
 /** A mere percentage: it is shown live and not kept. */
