@@ -6,6 +6,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkConfiguration } from '../device/configuration.ts';
 import { Server } from '../device/server.ts';
+import { deliver } from './ingest.ts';
 import { publishFirmware } from './publish.ts';
 import { eventually, type Skylark, startSkylark } from './skylark.ts';
 
@@ -299,8 +300,14 @@ describe('a device from outside', () => {
     const offered = await eventually('the offer', () => server.check(sky.facts.https_url, 'v1.0.0'));
     expect((await fetch(offered.url, { method: 'HEAD' })).status).toBe(200);
     const closed = new Promise((resolve) => client.once('close', () => resolve(true)));
-    expect((await sky.api('POST', '/devices/DEV-B/revoke')).body.revoked).toBe(true);
+    expect((await sky.api('POST', '/devices/DEV-B/revoke')).body).toMatchObject({
+      revoked: true,
+      status: 'offline',
+    });
     await closed;
+    const will = { serial_no: 'DEV-B', channel: 'status', payload: { status: 'offline' } } as const;
+    expect(await deliver(sky, [will])).toBe(0);
+    expect((await sky.api('GET', '/devices/DEV-B')).body.status).toBe('offline');
     await expect(connect('DEV-B')).rejects.toThrow();
     expect((await fetch(offered.url, { method: 'HEAD' })).status).toBe(403);
     await expect(server.check(sky.facts.https_url, 'v1.0.0')).rejects.toThrow(/401/);

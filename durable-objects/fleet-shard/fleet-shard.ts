@@ -163,8 +163,12 @@ export class FleetShard extends DurableObject<Env> {
     await this.#forgetCached(serialNos);
   }
 
-  /** A device is out for good: no campaign waits for it any more. */
+  /** A device is out for good: it is offline, and no campaign waits for it any more. */
   async exclude(serialNo: string, error: string, detail: string): Promise<void> {
+    await this.#turns.take(async () => {
+      const known = this.#presences.get(serialNo);
+      if (known?.online === true) await this.#goOffline([known]);
+    });
     const campaigns = this.#watches.of(serialNo).map((id) => this.env.CAMPAIGN.getByName(id));
     await Promise.all(campaigns.map((campaign) => campaign.exclude(serialNo, error, detail)));
   }
@@ -289,7 +293,8 @@ export class FleetShard extends DurableObject<Env> {
           refusals.push({ index, reason: 'the device was deleted' });
         } else this.#early.keep([m], Date.now());
       } else if (known.record.revoked) {
-        refusals.push({ index, reason: 'the device is revoked' });
+        // That the broker has ended its session is no word of the device.
+        if (m.kind !== 'offline') refusals.push({ index, reason: 'the device is revoked' });
       } else if (m.kind === 'offline') {
         if (m.received_at < known.last_seen) continue;
         known.gone_at = m.received_at;
