@@ -5,7 +5,7 @@ import { missing, playStorm, type Storm, type StormOptions, unheard } from './fa
 import { eventually } from './skylark.ts';
 
 const STORES = ['worker', 'postgres', 'redis'];
-const STORM_MS = 180_000;
+const STORM_MS = 600_000;
 const SETTLE_MS = 45_000;
 
 const counted = (values: Iterable<string>): Record<string, number> => {

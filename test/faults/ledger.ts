@@ -1,27 +1,23 @@
 /** What PostgreSQL says, read from outside. */
-import { Client } from 'pg';
+import { Pool } from 'pg';
 import type { Said } from './numbered-device.ts';
 
 export class Ledger {
-  readonly #client: Client;
+  readonly #pool: Pool;
 
-  private constructor(client: Client) {
-    this.#client = client;
-  }
-
-  static async open(url: string): Promise<Ledger> {
-    const client = new Client({ connectionString: url });
-    await client.connect();
-    return new Ledger(client);
+  /** Reads over a new connection where PostgreSQL was killed in between. */
+  constructor(url: string) {
+    this.#pool = new Pool({ connectionString: url });
+    this.#pool.on('error', () => undefined);
   }
 
   async close(): Promise<void> {
-    await this.#client.end();
+    await this.#pool.end();
   }
 
   /** How often each numbered message stands there, by {@link nameOf}. */
   async messages(): Promise<Map<string, number>> {
-    const { rows } = await this.#client.query<{ serial_no: string; kind: string; n: string; times: number }>(`
+    const { rows } = await this.#pool.query<{ serial_no: string; kind: string; n: string; times: number }>(`
       SELECT serial_no, kind, COALESCE(detail->>'new_value', detail->>'detail') AS n, count(*)::int AS times
       FROM device_events e JOIN devices d ON d.id = e.device_id
       WHERE kind IN ('setting', 'update') GROUP BY 1, 2, 3`);
@@ -49,14 +45,14 @@ export class Ledger {
 
   /** Messages that were not understood, or refused. */
   async rejected(): Promise<string[]> {
-    const { rows } = await this.#client.query<{ topic: string; reason: string }>(
+    const { rows } = await this.#pool.query<{ topic: string; reason: string }>(
       'SELECT topic, reason FROM rejected_messages',
     );
     return rows.map(({ topic, reason }) => `${topic}: ${reason}`);
   }
 
   async #record(query: string, values: string[] = []): Promise<Record<string, string>> {
-    const { rows } = await this.#client.query<{ name: string; value: string }>(query, values);
+    const { rows } = await this.#pool.query<{ name: string; value: string }>(query, values);
     return Object.fromEntries(rows.map(({ name, value }) => [name, value]));
   }
 }

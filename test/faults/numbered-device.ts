@@ -51,7 +51,8 @@ export class NumberedDevice {
   readonly #speaking = new Map<Said['channel'], Promise<void>>();
   /** Packets the broker had no subscriber for, and said so. */
   readonly #unheard = new Set<number | undefined>();
-  #clock = 0;
+  /** When it last said something on a channel: no two things were said in the same second. */
+  readonly #clock = { notify: 0, status: 0 };
   #beating = false;
 
   constructor(options: DeviceOptions) {
@@ -164,8 +165,9 @@ export class NumberedDevice {
 
   /** Messages of one channel go one after the other, each when the one before it is acknowledged. */
   #say(channel: Said['channel'], subject: string, n: number, message: object): void {
-    this.#clock = Math.max(this.#clock + 1, Math.floor(Date.now() / 1000));
-    const payload = JSON.stringify({ ...message, timestamp: this.#clock });
+    const timestamp = Math.max(this.#clock[channel] + 1, Math.floor(Date.now() / 1000));
+    this.#clock[channel] = timestamp;
+    const payload = JSON.stringify({ ...message, timestamp });
     const said: Said = { channel, subject, n, payload, acknowledgedAt: undefined };
     this.said.push(said);
     const before = this.#speaking.get(channel) ?? Promise.resolve();

@@ -19,6 +19,9 @@ const OFFERS_PER_MINUTE = 800;
 const MORE_KILLS = 3;
 /** As long as that a broker may keep in memory only what it has acknowledged; Mosquitto saves every two seconds. */
 const IN_MEMORY_MS = 3000;
+/** What was acknowledged so long ago should have arrived; on a machine that is busy it takes its time. */
+const ON_ITS_WAY_MS = 1000;
+const ARRIVAL_MS = 120_000;
 
 export interface StormOptions extends Pick<PlatformOptions, 'broker' | 'bridges'> {
   mqtt: 4 | 5;
@@ -45,7 +48,9 @@ export async function playStorm(options: StormOptions): Promise<Storm> {
   console.log(`FAULTS_SEED=${seed}: kills ${parts.join(', ')}`);
   const sky = await startSkylark({ supervise: true, ...options });
   const devices: NumberedDevice[] = [];
+  const ledger = new Ledger(sky.facts.database_url);
   const close = async () => {
+    await ledger.close();
     await Promise.all(devices.map((device) => device.close()));
     await sky.stop();
   };
@@ -57,15 +62,12 @@ export async function playStorm(options: StormOptions): Promise<Storm> {
       sky,
       devices.map(({ serial }) => serial),
     );
-    const kills = await killInTurn(sky.platform, parts, random).finally(() => commands.stop());
+    const kills = await killInTurn(sky.platform, parts, random, (before) =>
+      arrived({ ledger, devices, kills: before }),
+    ).finally(() => commands.stop());
     await Promise.all(devices.map((device) => device.update.over));
     await Promise.all(devices.map((device) => device.fallSilent()));
-    const ledger = await Ledger.open(sky.facts.database_url);
-    const stop = async () => {
-      await ledger.close();
-      await close();
-    };
-    return { sky, ledger, devices, kills, accepted: commands.accepted, campaignId, stop };
+    return { sky, ledger, devices, kills, accepted: commands.accepted, campaignId, stop: close };
   } catch (error) {
     await close();
     throw error;
@@ -117,23 +119,40 @@ async function startCampaign(sky: Skylark): Promise<string> {
   return String(body.id);
 }
 
-/** The acknowledged messages that the ledger lacks: those for which there is no excuse, and those for which there is. */
-export async function missing({
-  ledger,
-  devices,
-  kills,
-}: Storm): Promise<{ lost: string[]; excused: string[] }> {
+type Heard = Pick<Storm, 'ledger' | 'devices' | 'kills'>;
+
+/** Waits until nothing is on its way for long, and answers since when: what was acknowledged before has arrived. */
+async function arrived(storm: Heard): Promise<number> {
+  return eventually(
+    'everything that was said to arrive',
+    async () => {
+      const since = Date.now() - ON_ITS_WAY_MS;
+      return (await missing(storm, since)).lost.length === 0 && since;
+    },
+    ARRIVAL_MS,
+  );
+}
+
+/**
+ * The acknowledged messages that the ledger lacks, of those acknowledged before some time: those for which there is no
+ * excuse, and those for which there is.
+ */
+export async function missing(
+  { ledger, devices, kills }: Heard,
+  before = Number.POSITIVE_INFINITY,
+): Promise<{ lost: string[]; excused: string[] }> {
   const known = await ledger.messages();
   const [lost, excused]: [string[], string[]] = [[], []];
   for (const { serial, said } of devices) {
     const isThere = (one: Said) => known.has(nameOf(serial, one));
     for (const one of said) {
-      if (one.acknowledgedAt === undefined || isThere(one)) continue;
+      const { acknowledgedAt = Number.POSITIVE_INFINITY } = one;
+      if (acknowledgedAt >= before || isThere(one)) continue;
       const repaired = said.some(
         (later) => later.subject === one.subject && later.n > one.n && isThere(later),
       );
-      const list = repaired && diedWithBroker(one.acknowledgedAt, kills) ? excused : lost;
-      list.push(`${nameOf(serial, one)}, acknowledged ${relativeTo(one.acknowledgedAt, kills)}`);
+      const list = repaired && diedWithBroker(acknowledgedAt, kills) ? excused : lost;
+      list.push(`${nameOf(serial, one)}, acknowledged ${relativeTo(acknowledgedAt, kills)}`);
     }
   }
   return { lost, excused };
@@ -165,12 +184,9 @@ function relativeTo(at: number, kills: readonly Kill[]): string {
   return last === undefined ? 'before any kill' : `${at - last.at} ms after the kill of ${last.part}`;
 }
 
-/**
- * Whether a broker was killed with the message perhaps only in its memory: not on its disk yet, or, while the part
- * killed before was not back, on its way no further than to a bridge.
- */
+/** Whether a broker was killed while it may have had the message in its memory only: it had not arrived before. */
 const diedWithBroker = (acknowledgedAt: number, kills: readonly Kill[]): boolean =>
-  kills.some(({ part, at, until }, i) => {
-    const since = Math.min(at - IN_MEMORY_MS, kills[i - 1]?.at ?? at);
-    return part === 'broker' && acknowledgedAt > since && acknowledgedAt < until;
-  });
+  kills.some(
+    ({ part, since, at, until }) =>
+      part === 'broker' && acknowledgedAt >= Math.min(since, at - IN_MEMORY_MS) && acknowledgedAt < until,
+  );
