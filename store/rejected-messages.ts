@@ -15,14 +15,17 @@ export interface RejectedMessage {
   excerpt: string;
 }
 
-/** Stores rejected messages (a repeated id once) and forgets the oldest beyond 10,000. */
+/** Stores rejected messages (a repeated id once, as of when it came last) and forgets the oldest beyond 10,000. */
 export async function addRejected(db: Database, messages: readonly RejectedMessage[]): Promise<void> {
   if (messages.length === 0) return;
   await db.batch([
     db
       .insert(rejectedMessages)
-      .values([...messages])
-      .onConflictDoNothing(),
+      .values([...new Map(messages.map((message) => [message.id, message])).values()])
+      .onConflictDoUpdate({
+        target: rejectedMessages.id,
+        set: { at: sql`GREATEST(${rejectedMessages.at}, excluded.at)` },
+      }),
     db.execute(sql`DELETE FROM rejected_messages WHERE at <
       (SELECT at FROM rejected_messages ORDER BY at DESC OFFSET ${KEPT} LIMIT 1)`),
   ]);

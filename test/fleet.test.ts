@@ -140,6 +140,22 @@ describe('the fleet, live', () => {
     expect(seen).toHaveLength(3);
   });
 
+  it('shows a message that is put aside again and again as of its last time, once', async () => {
+    const said = { serial_no: 'AGAIN', channel: 'notify', payload: { setting_changed: 7 } } as const;
+    const seen = async () => {
+      const { items } = (await sky.api('GET', '/rejected-messages?limit=200')).body as {
+        items: { topic: string; at: string }[];
+      };
+      return items.filter(({ topic }) => topic === 'devices/AGAIN/notify');
+    };
+    const [now, before] = [Date.now(), Date.now() - 3_600_000];
+    expect(await deliver(sky, [{ ...said, at: before }, said])).toBe(2);
+    await deliver(sky, [{ ...said, at: before }]);
+    const [entry, ...others] = await seen();
+    expect(others).toEqual([]);
+    expect(new Date(entry?.at ?? 0).getTime()).toBeGreaterThanOrEqual(now);
+  });
+
   it('marks a device offline that has been silent for as long as the settings say', async () => {
     await deliver(sky, [beat('QUIET')]);
     expect((await change({ offline_after_s: 5 })).status).toBe(200);
