@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { campaignPolicy, campaignTarget, versionRange } from './campaign-policy.ts';
 import { appName, checksum, isStorable, label, model, serialNo, versionText } from './identifiers.ts';
+import { parseVersion } from './version.ts';
 
 export * from './campaign-policy.ts';
 
@@ -150,7 +151,12 @@ export const firmwareDescription = z
       .refine(isStorable, 'it holds characters that cannot be stored, such as NUL')
       .default(''),
     /** The firmware a device must have at least, also where this is an app. */
-    min_version: versionText.nullish(),
+    min_version: versionText
+      .refine(
+        (text) => parseVersion(text) !== undefined,
+        'it is no version that has an order, such as v1.0.2',
+      )
+      .nullish(),
     checksum: checksum.optional(),
   })
   .refine(({ kind, name }) => kind === 'app' || name == null, {

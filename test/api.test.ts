@@ -251,6 +251,8 @@ describe('the API', () => {
     expect((await uploadForm(named, bytes, '..')).status).toBe(422);
     const unstorable = await uploadForm({ ...named, release_notes: 'a\0b' }, bytes);
     expect([unstorable.status, unstorable.body.errors]).toMatchObject([422, [{ field: 'release_notes' }]]);
+    const latest = await uploadForm({ ...named, min_version: 'latest' }, bytes);
+    expect([latest.status, latest.body.errors]).toMatchObject([422, [{ field: 'min_version' }]]);
     expect((await uploadForm(named, new Uint8Array())).status).toBe(422);
     expect((await sky.api('GET', '/firmware?model=TX-9')).body.items).toEqual([]);
     const first = await uploadForm({ ...named, checksum: checksumOf(bytes) }, bytes);
