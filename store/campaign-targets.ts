@@ -9,6 +9,7 @@ import { devices } from './schema.ts';
 export interface TargetDevice {
   id: string;
   serial_no: string;
+  model: string;
   current_firmware: string | null;
   target_version: string | null;
   apps: Record<string, string> | null;
@@ -30,7 +31,7 @@ export interface TargetPage {
 
 /**
  * The devices of the firmware's model that match the target, in pages in the order of their serial numbers, behind
- * `start`. Version ranges are judged here and not in SQL: the order of versions is `protocol/version.ts`.
+ * `start`; where the target names its devices, those of other models, too: they take no part, and are told why. Version ranges are judged here and not in SQL: the order of versions is `protocol/version.ts`.
  */
 export async function* targetDevices(
   db: Database,
@@ -46,6 +47,7 @@ export async function* targetDevices(
       .select({
         id: devices.id,
         serial_no: devices.serialNo,
+        model: devices.model,
         current_firmware: devices.currentFirmware,
         target_version: devices.targetVersion,
         apps: devices.apps,
@@ -78,7 +80,7 @@ export async function* targetDevices(
 function conditions(model: string, target: CampaignTarget): (SQL | undefined)[] {
   const { tags = [], serial_nos: serialNos = [] } = target;
   return [
-    eq(devices.model, model),
+    serialNos.length === 0 ? eq(devices.model, model) : undefined,
     isNull(devices.decommissionedAt),
     tags.length === 0 ? undefined : sql`${devices.tags} && ${sql.param(tags)}::text[]`,
     serialNos.length === 0 ? undefined : sql`${devices.serialNo} = ANY(${sql.param(serialNos)}::text[])`,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { hash32 } from '../protocol/shards.ts';
 import { beat, deliver, type Said } from './ingest.ts';
 import { publishFirmware } from './publish.ts';
 import { eventually, type Skylark, startSkylark } from './skylark.ts';
@@ -380,6 +381,42 @@ describe('the campaign engine', () => {
     await update(id, ['DYN-1'], of, 'v2.0.0');
     await eventually('both to complete', async () => (await metrics(id)).counts.completed === 2);
     expect((await campaign(id)).status).toBe('active');
+  });
+
+  it('stays a sample when it is dynamic: who was left out at the start does not join', async () => {
+    const of = model('dynamic-sample');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const inOrder = serials('DYS', 20).sort((a, b) => hash32(a) - hash32(b));
+    await fleet(inOrder.slice(1), of);
+    const target = { dynamic: true, percentage: 10 };
+    const id = await start({ firmware_id: firmware.id, stages: everyone, target });
+    await offered(id, 2);
+    await fleet(inOrder.slice(0, 1), of);
+    await eventually('who comes within the sample to join', async () => (await members(id)).length > 2);
+    expect((await members(id)).map(({ serial_no }) => serial_no).sort()).toEqual(inOrder.slice(0, 3).sort());
+  });
+
+  it('leaves out named devices of other hardware, and says so, before and after it starts', async () => {
+    const [of, other] = [model('hardware'), model('other-hardware')];
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(['HW-0'], of);
+    await fleet(['HW-1'], other);
+    const named = { firmware_id: firmware.id, target: { serial_nos: ['HW-0', 'HW-1', 'HW-2'] } };
+    expect((await sky.api('POST', '/campaigns/preview', named)).body).toMatchObject({
+      count: 1,
+      skipped: [{ error: 'other_model', count: 1 }],
+      unknown_serial_nos: 1,
+    });
+    const id = await start({ ...named, stages: everyone });
+    const [left] = await eventually('the other one to be left out', async () => {
+      const list = await members(id, 'skipped');
+      return list.length > 0 && list;
+    });
+    expect(left).toMatchObject({
+      serial_no: 'HW-1',
+      error: 'other_model',
+      detail: `it is a ${other}, the firmware is for ${of}`,
+    });
   });
 
   it('takes a sample, a group first, and counts in devices', async () => {

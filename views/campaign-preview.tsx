@@ -5,6 +5,7 @@ import { count, plural } from './format.ts';
 /** Why devices are left out: of one, and of several. */
 const REASONS: Record<string, readonly [string, string]> = {
   has_version: ['has this version already', 'have this version already'],
+  other_model: ['has other hardware', 'have other hardware'],
   revoked: ['is revoked', 'are revoked'],
   not_approved: ['waits for approval', 'wait for approval'],
   below_min_version: ['is too old, and no release leads there', 'are too old, and no release leads there'],

@@ -24,6 +24,7 @@ const to = (firmware: Artifact, ...steps: Artifact[]): Definition => ({
 const device = (more: Partial<TargetDevice> = {}): TargetDevice => ({
   id: 'd',
   serial_no: 'D1',
+  model: 'TX-100',
   current_firmware: 'v1.0.0',
   target_version: null,
   apps: null,
@@ -65,6 +66,7 @@ describe('the way to a release', () => {
 
 describe('a device of the target', () => {
   it.each([
+    ['other_model', { model: 'TX-200' }],
     ['revoked', { revoked: true }],
     ['not_approved', { approved: false }],
     ['has_version', { current_firmware: 'v2.0.0' }],

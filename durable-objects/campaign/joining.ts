@@ -93,6 +93,9 @@ const shownBy = ({ current_firmware, apps }: TargetDevice): Shown => ({
 function whyNot(definition: Definition, device: TargetDevice): NewMember['skip'] {
   const { firmware } = definition;
   const { current_firmware: from } = device;
+  if (device.model !== firmware.model) {
+    return { error: 'other_model', detail: `it is a ${device.model}, the firmware is for ${firmware.model}` };
+  }
   if (device.revoked) return { error: 'revoked', detail: 'its certificate is revoked' };
   if (!device.approved) return { error: 'not_approved', detail: 'it waits for approval' };
   if (hasVersion(firmware, shownBy(device))) {

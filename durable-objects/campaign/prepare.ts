@@ -35,6 +35,7 @@ export const unprepared = (definition: Definition, now: number): CampaignState =
   started_at: now,
   finished_at: null,
   take_back_after: null,
+  sample_end: null,
   preparing: { phase: 'finding', after: undefined, found: 0, eligible: 0 },
   sweep: null,
   closed: null,
@@ -116,6 +117,7 @@ async function deal(env: Env, book: Book, found: Found, preparing: Dealing): Pro
     const uplinks = await watch(env, contenderOf(state), pending);
     if (state.preparing !== preparing) return;
     Object.assign(preparing, dealt, { bucket: bucket + 1 });
+    state.sample_end = members.findLast(({ error }) => error === null)?.h ?? state.sample_end;
     book.join(behindUplinks(members, uplinks), Date.now());
     state.reason = `deals its devices out: ${preparing.seen} of ${preparing.keep}`;
     book.keep();
