@@ -50,6 +50,19 @@ describe('a maintenance window', () => {
     );
   });
 
+  it('opens at its hour also behind a change of clocks, and where that skips its beginning', () => {
+    const early = { from: '03:00', to: '03:30', time_zone: 'Europe/Berlin' };
+    const weekly = [window({ ...early, days: ['sun'] })];
+    // The night to 2026-03-29 has no hour from 02:00 on, the one to 2026-10-25 has it twice.
+    const saturday = at('2026-03-28T22:00:30Z');
+    expect(waitForWindow(weekly, null, saturday)).toBe(3 * HOUR - 30_000);
+    expect(waitForWindow(weekly, null, at('2026-10-24T21:00:00Z'))).toBe(5 * HOUR);
+    const skipped = [window({ ...early, from: '02:30', to: '04:00' })];
+    const later = saturday + waitForWindow(skipped, null, saturday);
+    expect(later).toBeLessThan(at('2026-03-29T02:00:00Z'));
+    expect(waitForWindow(skipped, null, later)).toBe(0);
+  });
+
   it('is no limit where there is none', () => {
     expect(waitForWindow([], null, 0)).toBe(0);
   });

@@ -33,8 +33,18 @@ function waitFor({ days = [...DAYS], from, to }: MaintenanceWindow, zone: string
     const since = (here - opens + WEEK_MINUTES) % WEEK_MINUTES;
     return since < length ? 0 : WEEK_MINUTES - since;
   });
-  const wait = Math.min(...waits) * MINUTE_MS;
-  return wait === 0 ? 0 : wait - (now % MINUTE_MS);
+  const wait = Math.min(...waits);
+  if (wait === 0) return 0;
+  const change = changeOfClocks(zone, now, wait);
+  // Where the change skips the beginning, or all of it, whoever waits looks again after it.
+  const exact = changeOfClocks(zone, now, wait - change) === change ? wait - change : wait;
+  return exact * MINUTE_MS - (now % MINUTE_MS);
+}
+
+/** By how many minutes more than have passed the zone's clock will be ahead after so many. */
+function changeOfClocks(zone: string, now: number, after: number): number {
+  const ahead = minuteOfWeek(zone, now + after * MINUTE_MS) - minuteOfWeek(zone, now) - after;
+  return ((((ahead + WEEK_MINUTES / 2) % WEEK_MINUTES) + WEEK_MINUTES) % WEEK_MINUTES) - WEEK_MINUTES / 2;
 }
 
 const minutes = (text: string): number => Number(text.slice(0, 2)) * 60 + Number(text.slice(3));
