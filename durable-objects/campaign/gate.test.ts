@@ -93,6 +93,26 @@ describe('the gate of a stage', () => {
     );
   });
 
+  it('counts devices in its sentences, and says beside them what they weigh', () => {
+    const weights = { failed: 0.5, rollback: 5, timeout: 1, rejected: 1 };
+    const weighing = { policy: { ...policy, failure_weights: weights } };
+    expect(gate({ completed: 9, rollback: 1 }, weighing)).toMatchObject({
+      reason: 'stage "canary" stopped: 1 of 10 failed and weigh as 5 (50 %), more than 10 %',
+    });
+    expect(gate({ completed: 8, failed: 1, downloading: 1 }, weighing)).toMatchObject({
+      reason: 'stage "canary" passes at 90 % and 1 min: 80 %, 1 min so far; 1 failed',
+    });
+  });
+
+  it('never shows a share as its threshold that is not there yet, or beyond it', () => {
+    expect(gate({ completed: 8999, downloading: 1001 })).toMatchObject({
+      reason: 'stage "canary" passes at 90 % and 1 min: 89.9 %, 1 min so far',
+    });
+    expect(gate({ completed: 8999, failed: 1001 })).toMatchObject({
+      reason: 'stage "canary" stopped: 1001 of 10000 failed (10.1 %), more than 10 %',
+    });
+  });
+
   it('takes failures that weigh nothing for accepted where an operator accepted them', () => {
     const failure_weights = { failed: 0, rollback: 0, timeout: 0, rejected: 0 };
     const weightless = { policy: { ...policy, failure_weights } };

@@ -26,7 +26,7 @@ export interface GateInput {
  * members of the stage, so that it stops when it is certain to exceed its threshold.
  */
 export function judge(input: GateInput): Verdict {
-  const { stage, policy, counts, accepted_members, open_ms } = input;
+  const { stage, counts, accepted_members, open_ms } = input;
   const members = total(counts) - counts.skipped;
   if (members === 0) return { kind: 'pass' };
   const tooMany = exceeded(input, members);
@@ -36,36 +36,38 @@ export function judge(input: GateInput): Verdict {
   if (!enough && unfinished(counts) === 0) {
     return {
       kind: 'stop',
-      reason: `stage "${stage.name}" stopped: all finished and ${show(succeeded)} % succeeded, less than ${show(stage.success_threshold)} %`,
+      reason: `stage "${stage.name}" stopped: all finished and ${below(succeeded)} % succeeded, less than ${stage.success_threshold} %`,
     };
   }
   const bakeMs = stage.min_duration_s * 1000 - open_ms;
   if (enough && bakeMs <= 0) return { kind: 'pass' };
-  const needs = [`${show(stage.success_threshold)} %`];
-  const has = [`${show(succeeded)} %`];
+  const needs = [`${stage.success_threshold} %`];
+  const has = [`${below(succeeded)} %`];
   if (stage.min_duration_s > 0) {
     needs.push(duration(stage.min_duration_s));
     has.push(`${duration(Math.floor(open_ms / 1000))} so far`);
   }
   return {
     kind: 'wait',
-    reason: `stage "${stage.name}" passes at ${needs.join(' and ')}: ${has.join(', ')}${allowed(policy, input)}`,
+    reason: `stage "${stage.name}" passes at ${needs.join(' and ')}: ${has.join(', ')}${failedSoFar(counts)}`,
   };
 }
 
 /** How the failures exceed the threshold, in words; `undefined` where they do not. */
 function exceeded(
-  { policy, counts, failures, accepted_failures, silent }: GateInput,
+  { policy, counts, failures, accepted_failures, accepted_members, silent }: GateInput,
   members: number,
 ): string | undefined {
   const failed = Math.max(0, weighted(policy, failures) - accepted_failures) + silent;
+  const many = Math.max(0, counts.failed + counts.rollback - accepted_members) + silent;
   const finished = counts.completed + counts.failed + counts.rollback;
   const [whole, of] =
     finished >= Math.min(policy.min_sample, members) ? [finished, 'finished'] : [members, ''];
   const share = percent(failed, whole);
   if (share <= policy.failure_threshold) return undefined;
   const what = silent > 0 ? 'failed or fell silent after the update' : 'failed';
-  return `${show(failed)} of ${whole}${of === '' || whole === members ? '' : ` ${of}`} ${what} (${show(share)} %), more than ${show(policy.failure_threshold)} %`;
+  const weighing = failed === many ? '' : ` and weigh as ${show(failed)}`;
+  return `${many} of ${whole}${of === '' || whole === members ? '' : ` ${of}`} ${what}${weighing} (${above(share)} %), more than ${policy.failure_threshold} %`;
 }
 
 /** Failures as the policy weighs them. */
@@ -76,12 +78,14 @@ export function weighted(
   return FAILURE_CLASSES.reduce((sum, name) => sum + failures[name] * failure_weights[name], 0);
 }
 
-const allowed = (policy: GateInput['policy'], { failures }: GateInput): string => {
-  const failed = weighted(policy, failures);
-  return failed === 0 ? '' : `; ${show(failed)} failed`;
-};
+const failedSoFar = ({ failed, rollback }: Counts): string =>
+  failed + rollback === 0 ? '' : `; ${failed + rollback} failed`;
 
-const show = (n: number): string => String(Math.round(n * 10) / 10);
+const show = (n: number): string => String(Math.round(n * 100) / 100);
+/** Shares as they are shown beside the threshold they have not reached, or have passed: never as if they were it. */
+const below = (share: number): string => String(Math.floor(tenths(share)) / 10);
+const above = (share: number): string => String(Math.ceil(tenths(share)) / 10);
+const tenths = (share: number): number => Math.round(share * 1e10) / 1e9;
 
 /** Seconds in words: `2 h 5 min`. */
 export function duration(seconds: number): string {

@@ -81,7 +81,7 @@ function finish(book: Book, now: number): void {
   const { state, definition } = book;
   const left = state.counts.reduce((sum, counts) => sum + unfinished(counts), 0);
   if (left > 0) {
-    state.reason = `every stage has passed; ${left} ${left === 1 ? 'device' : 'devices'} still to end`;
+    state.reason = `${state.closed?.detail ?? 'every stage has passed'}; ${left} ${left === 1 ? 'device' : 'devices'} still to end`;
     return;
   }
   const { end_at } = definition.policy;
@@ -90,5 +90,5 @@ function finish(book: Book, now: number): void {
     return;
   }
   state.finished_at = now;
-  book.enter('completed', null);
+  book.enter('completed', state.closed?.detail ?? null);
 }
