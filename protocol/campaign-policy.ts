@@ -79,6 +79,13 @@ const stages = z
     },
     { error: 'percentages are cumulative: each stage must reach further than the one before' },
   )
+  .refine(
+    (list) => {
+      const groups = list.flatMap(({ group }) => group ?? []);
+      return new Set(groups).size === groups.length;
+    },
+    { error: 'a group is one stage: name each only once' },
+  )
   .overwrite((list) => list.map((s, i) => (s.name === '' ? { ...s, name: `stage ${i + 1}` } : s)))
   .refine((list) => list.at(-1)?.percentage === 100 && list.at(-1)?.count === undefined, {
     error: 'the last stage must reach 100 %',

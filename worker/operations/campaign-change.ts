@@ -6,7 +6,7 @@ import { type CampaignPolicy, campaignPolicy } from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
-import { mustMakeSense } from './campaign-plan.ts';
+import { mustBeStatic, mustMakeSense } from './campaign-plan.ts';
 import type { CampaignAndFirmware } from './campaigns.ts';
 
 /**
@@ -21,6 +21,7 @@ export async function changeCampaign(
 ): Promise<void> {
   const policy = campaignPolicy.parse({ ...row.policy, ...change });
   mustMakeSense(policy);
+  if (change.stages !== undefined) await mustBeStatic(c, policy.stages);
   const started = row.status !== 'draft' && row.status !== 'scheduled';
   const campaign = c.env.CAMPAIGN.getByName(row.id);
   if (started) {

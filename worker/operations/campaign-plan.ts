@@ -16,6 +16,7 @@ import { hash32 } from '../../protocol/shards.ts';
 import { targetDevices } from '../../store/campaign-targets.ts';
 import { isInstalled } from '../../store/catalogue.ts';
 import { type FirmwareRow, listSteps } from '../../store/firmware.ts';
+import { findGroup } from '../../store/groups.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 
@@ -29,7 +30,7 @@ const LATEST_START = Date.UTC(2200, 0);
 /**
  * The stages of a campaign: those that were asked for, else as the settings have them. One device comes before them
  * where that is wanted: as `safe_mode` says, else where nobody chose the stages and no device runs the firmware yet.
- * Throws a 422 where there is no room for another stage.
+ * Throws a 422 where there is no room for another stage, or one of them can be no stage.
  */
 export async function plannedStages(
   c: AppContext,
@@ -38,6 +39,7 @@ export async function plannedStages(
 ): Promise<Stage[]> {
   const chosen = stages ?? (await readSettings(c.env)).campaign_defaults.stages;
   const all = chosen ?? DEFAULT_STAGES;
+  await mustBeStatic(c, all);
   const safe = safe_mode ?? (chosen === undefined && !(await isInstalled(c.var.db, firmware)));
   const [first] = all;
   if (!safe || (first?.count === 1 && first.group === undefined)) return [...all];
@@ -49,6 +51,24 @@ export async function plannedStages(
 
 const isUsualCanary = (stage: Stage | undefined): boolean =>
   stage !== undefined && stage.name === DEFAULT_STAGES[0]?.name && stage.percentage === 1;
+
+/** Throws a 422 where a stage is a group with a rule: which devices are in it is known for a target only. */
+export async function mustBeStatic(c: AppContext, stages: readonly Stage[]): Promise<void> {
+  const errors: { field: string; message: string }[] = [];
+  for (const [index, { group }] of stages.entries()) {
+    if (group === undefined || (await findGroup(c.var.db, group))?.kind !== 'rule') continue;
+    const message = `"${group}" has a rule: a stage is a static group, one its devices are put into`;
+    errors.push({ field: `stages.${index}.group`, message });
+  }
+  if (errors.length > 0) {
+    throw new ProblemError(
+      422,
+      'Not a static group',
+      'A group with a rule can be a target, no stage.',
+      errors,
+    );
+  }
+}
 
 /** Counts the target's devices as a start would: reads every one of them. */
 export async function previewCampaign(
