@@ -319,6 +319,8 @@ export class FleetShard extends DurableObject<Env> {
       this.#presences.gone(known);
       this.#watchers.tell(known.serial_no, () => this.#view(known.serial_no));
     }
+    // An idle shard loses its memory before the blob's time: it would take them for online again.
+    this.#presences.flush();
     await this.#forgetCached(devices.map(({ serial_no }) => serial_no));
   }
 
