@@ -20,7 +20,7 @@ import { contenderOf, watch, yieldDevices } from './fleet.ts';
 import { Found } from './found.ts';
 import { afterHeard } from './joining.ts';
 import { writeCampaign } from './ledger.ts';
-import { afterReport, isFinal, isPostponed, isStarted, leave, type Member, wakeAt } from './member.ts';
+import { afterReport, isFinal, isPostponed, isStarted, leave, type Member, rejudged } from './member.ts';
 import { Members } from './members.ts';
 import { offerAsking } from './offering.ts';
 import { offerCommands } from './offers.ts';
@@ -178,7 +178,8 @@ export class Campaign extends DurableObject<Env> {
     // Its end may be another one now: the clock says so.
     if (book.state.closed?.error === ENDED) book.state.closed = null;
     book.keepDefinition();
-    this.#members.rewake((member) => wakeAt(member, book.definition.policy));
+    const now = Date.now();
+    this.#members.rewake((member) => rejudged(member, policy, now));
     return this.#changed(book);
   }
 

@@ -119,6 +119,9 @@ export function selectMembers(sql: SqlStorage, from: string, ...values: SqlStora
   return [...sql.exec(`SELECT ${COLUMNS} FROM ${from}`, ...values).raw<Raw>()].map(memberOf);
 }
 
+/** Members that may begin at some time, and then wait for their turn, as long as it takes. */
+export const WAITS = "(state = 'pending' AND next_at IS NOT NULL)";
+
 /** Makes the tables, empty. */
 export function createTables(sql: SqlStorage): void {
   sql.exec(`
@@ -130,8 +133,8 @@ export function createTables(sql: SqlStorage): void {
       installing_at INTEGER, rebooting_at INTEGER, earlier TEXT, started_at INTEGER,
       finished_at INTEGER, updated_at INTEGER NOT NULL, next_at INTEGER, wake_at INTEGER,
       revision INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;
-    -- Members the clock must look at, by when.
-    CREATE INDEX awake ON members (wake_at) WHERE wake_at IS NOT NULL;
+    -- Members the clock must look at, by when: apart from those that only wait for their turn, which may be very many.
+    CREATE INDEX awake ON members (${WAITS}, wake_at) WHERE wake_at IS NOT NULL;
     -- Members whose row in the ledger is older than the one here, once for each change: written to its end only.
     CREATE TABLE unwritten (seq INTEGER PRIMARY KEY AUTOINCREMENT, h INTEGER, serial_no TEXT);`);
 }

@@ -249,6 +249,21 @@ export function wakeAt(member: Member, policy: CampaignPolicy): number | null {
   return Number.isFinite(at) ? at : null;
 }
 
+/**
+ * When a member is looked at under a policy that has changed. What kept it waiting through no act of its own, as a
+ * window does, may do so no longer.
+ */
+export function rejudged(
+  member: Member,
+  policy: CampaignPolicy,
+  now: number,
+): Pick<Member, 'next_at' | 'wake_at'> {
+  const { state, error, next_at } = member;
+  const waits = state === 'pending' && error === null && next_at !== null;
+  const anew = { ...member, next_at: waits ? Math.min(next_at, now) : next_at };
+  return { next_at: anew.next_at, wake_at: wakeAt(anew, policy) };
+}
+
 /** Until when the device's user may postpone its update; `undefined` where nobody is asked. */
 export function installBy({ offered_at }: Member, policy: CampaignPolicy): number | undefined {
   if (policy.kind !== 'soft' || offered_at === null) return undefined;

@@ -12,6 +12,7 @@ import {
   markUnwritten,
   readRows,
   selectMembers,
+  WAITS,
   writeRows,
 } from './member-rows.ts';
 
@@ -21,6 +22,8 @@ export const START: Cursor = { h: -1, serial_no: '' };
 /** After all members. */
 export const END: Cursor = { h: 2 ** 32, serial_no: '' };
 
+/** Members read at a time where all of them are. */
+const BATCH = 5000;
 const IN_FLIGHT = "('offered', 'downloading', 'installing', 'rebooting')";
 
 export class Members {
@@ -106,15 +109,24 @@ export class Members {
     );
   }
 
-  /** Members the clock must look at now, those longest due first. */
+  /**
+   * Members the clock must look at now, those longest due first: as many that have run out of time, and as many that
+   * wait for their turn. However many of these there are, they keep no room from being given back.
+   */
   due(now: number, limit: number): Member[] {
-    return this.#select('wake_at <= ? ORDER BY wake_at LIMIT ?', now, limit);
+    return [0, 1].flatMap((waits) =>
+      this.#select(`${WAITS} = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?`, waits, now, limit),
+    );
   }
 
   /** When the clock must look at one of them next. */
   nextWake(): number | null {
     return this.#sql
-      .exec<{ at: number | null }>('SELECT min(wake_at) AS at FROM members WHERE wake_at IS NOT NULL')
+      .exec<{ at: number | null }>(
+        `SELECT min(at) AS at FROM (
+           SELECT min(wake_at) AS at FROM members WHERE ${WAITS} = 0 AND wake_at IS NOT NULL UNION ALL
+           SELECT min(wake_at) FROM members WHERE ${WAITS} = 1 AND wake_at IS NOT NULL)`,
+      )
       .one().at;
   }
 
@@ -127,14 +139,22 @@ export class Members {
     return new Map([...rows].map(({ gateway, n }) => [gateway, n]));
   }
 
-  /** The clock must look at every member again: the policy has changed. */
-  rewake(wakeAt: (member: Member) => number | null): void {
-    const open = this.#select('wake_at IS NOT NULL');
-    const moved = open.map((member) => ({
-      member: { ...member, wake_at: wakeAt(member) },
-      before: member,
-    }));
-    if (moved.length > 0) writeRows(this.#sql, moved);
+  /** The policy has changed, and with it when the clock must look at members. */
+  rewake(anew: (member: Member) => Pick<Member, 'next_at' | 'wake_at'>): void {
+    for (let cursor = START; ; ) {
+      const open = this.#after(cursor, BATCH, 'wake_at IS NOT NULL');
+      const last = open.at(-1);
+      if (last === undefined) return;
+      const moved = open.map((member) => ({ member: { ...member, ...anew(member) }, before: member }));
+      writeRows(
+        this.#sql,
+        moved.filter(
+          ({ member: { next_at, wake_at }, before }) =>
+            next_at !== before.next_at || wake_at !== before.wake_at,
+        ),
+      );
+      cursor = placeOf(last);
+    }
   }
 
   /** Members that were offered the update and have not begun. */
