@@ -120,6 +120,21 @@ describe('the campaign engine', () => {
     expect(waits.every(({ serial_no }) => away.includes(serial_no))).toBe(true);
   });
 
+  // It takes so long that a shard with few of them has lost its memory by then, and still knows that they are gone.
+  it('finds the devices that are there among many that are not, a few at a time', async () => {
+    const of = model('few-there');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const inOrder = serials('FEW', 130).sort((a, b) => hash32(a) - hash32(b));
+    const [there = '', ...away] = inOrder.toReversed();
+    await fleet(inOrder, of);
+    await deliver(
+      sky,
+      away.map((serial_no) => ({ serial_no, channel: 'status', payload: { status: 'offline' } })),
+    );
+    const id = await start({ firmware_id: firmware.id, stages: everyone, max_concurrent: 1 });
+    expect(await offered(id, 1)).toEqual([there]);
+  });
+
   it('does not blame devices for a pause in which they could not take their offers', async () => {
     const of = model('rest');
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
@@ -269,6 +284,41 @@ describe('the campaign engine', () => {
     await eventually('the rest to be skipped', async () => (await metrics(id)).counts.skipped === 2);
     await become(id, 'completed');
     expect((await members(id))[0]).toMatchObject({ error: 'ended' });
+  });
+
+  it('judges anew who waits for a window when the windows change, and says that it ended', async () => {
+    const of = model('window-edit');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('WED', 2), of);
+    const hour = (new Date().getUTCHours() + 12) % 24;
+    const closed = {
+      from: `${String(hour).padStart(2, '0')}:00`,
+      to: `${String(hour).padStart(2, '0')}:30`,
+      time_zone: 'device',
+    };
+    const id = await start({ firmware_id: firmware.id, stages: everyone, windows: [closed] });
+    await eventually('both to wait for their window', async () => {
+      const waits = (await members(id)).filter(({ detail }) => detail?.includes('maintenance window'));
+      return waits.length === 2;
+    });
+    await sky.api('PUT', `/campaigns/${id}`, { windows: [] });
+    await offered(id, 2);
+    await sky.api('PUT', `/campaigns/${id}`, { end_at: new Date(Date.now() - 1000).toISOString() });
+    await become(id, 'completed');
+    expect((await campaign(id)).status_reason).toMatch(/^the campaign ended at /);
+  });
+
+  it('refuses a stage that would have nobody: a group with a rule, or named before', async () => {
+    const of = model('rule-stage');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await sky.api('POST', '/groups', { name: 'old-ones', rule: { fw_version: '< v2.0.0' } });
+    const refused = async (...groups: string[]) => {
+      const stages = [...groups.map((group) => ({ group })), { percentage: 100 }];
+      const made = await sky.api('POST', '/campaigns', { name: 'x', firmware_id: firmware.id, stages });
+      return [made.status, made.body.errors];
+    };
+    expect(await refused('old-ones')).toMatchObject([422, [{ field: 'stages.0.group' }]]);
+    expect(await refused('lab', 'lab')).toMatchObject([422, [{ field: 'stages' }]]);
   });
 
   it('never has two updates on one device: the higher priority first, and a newer campaign takes over', async () => {

@@ -14,6 +14,10 @@ import { waitForWindow } from './windows.ts';
 
 /** Most members offered in one tick. */
 const BATCH = 1000;
+/** Members looked at for those that may begin, at least: whoever may not must not keep the place of one that may. */
+const LOOK = 200;
+/** How often in one tick others take the place of those that turn out not to be there. */
+const ROUNDS = 10;
 /** A device that is busy with something else is tried again after this. */
 const BUSY_MS = 10_000;
 
@@ -34,10 +38,13 @@ export async function offerNext(
   due: readonly Member[],
   now: number,
 ): Promise<void> {
-  const { chosen, cursor } = chooseNext(book, pace, due, now);
-  book.keep();
-  const offered = await offerTo(env, book, chosen, now, { cursor });
-  pace.giveBack(chosen.length - offered.length);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const { chosen, cursor } = chooseNext(book, pace, round === 0 ? due : [], now);
+    book.keep();
+    const offered = await offerTo(env, book, chosen, now, { cursor });
+    pace.giveBack(chosen.length - offered.length);
+    if (chosen.length === offered.length || book.state.status !== 'active') return;
+  }
 }
 
 /**
@@ -73,10 +80,13 @@ export function chooseNext(book: Book, pace: Pace, due: readonly Member[], now: 
   const { policy } = definition;
   const room = Math.min(BATCH, policy.max_concurrent - book.inFlight);
   if (room <= 0 || isShut(book, now)) return { chosen: [], cursor: state.cursor };
+  const look = Math.max(room, LOOK);
   const again = due.filter((member) => member.stage <= state.stage && isDue(member, now));
-  const candidates = [...again, ...book.untouched(room)].slice(0, room);
-  const most = pace.take(now, rateNow(policy, book.completed), candidates.length);
-  return members.batch([], () => choose(book, candidates, most, now));
+  const candidates = [...again, ...book.untouched(look)].slice(0, look);
+  const most = pace.take(now, rateNow(policy, book.completed), Math.min(room, candidates.length));
+  const choice = members.batch([], () => choose(book, candidates, most, now));
+  pace.giveBack(most - choice.chosen.length);
+  return choice;
 }
 
 /**
