@@ -16,8 +16,8 @@ export function rateNow(
 
 /**
  * A token bucket: `rate_per_minute` evenly over the minute, with room for what comes in between two ticks of a second,
- * the later of them a little late. Below one a second that is less than two, so two never begin at once. It starts with
- * one second's worth, so that a restarted object cannot exceed the rate.
+ * the later of them a little late, and for the fraction of one that was left. Below one a second that is less than two,
+ * so two never begin at once. It starts with one second's worth, so that a restarted object cannot exceed the rate.
  */
 export class Pace {
   #tokens = 0;
@@ -32,7 +32,7 @@ export class Pace {
   take(now: number, ratePerMinute: number, wanted: number): number {
     const perMs = ratePerMinute / 60_000;
     const perSecond = perMs * 1000;
-    const room = perSecond < 1 ? 1 + perSecond : perSecond * 1.25;
+    const room = 1 + (perSecond < 1 ? perSecond : perSecond * 1.25);
     const elapsed = this.#at === undefined ? 1000 : Math.max(0, now - this.#at);
     this.#tokens = Math.min(room, this.#tokens + elapsed * perMs);
     // The very first update must not wait for a slow rate to fill the bucket.
