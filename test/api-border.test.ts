@@ -88,6 +88,18 @@ describe('at the border of the API', () => {
     expect((await sky.api('DELETE', '/devices/GONE')).status).toBe(404);
   });
 
+  it('a secret is kept nowhere for a repetition', async () => {
+    await sky.api('POST', '/devices/register', { serial_no: 'BORDER-SECRET', model: 'TX-100' });
+    const path = '/devices/BORDER-SECRET/enrolment-tokens';
+    const { status, body } = await sky.api('POST', path, undefined, { 'Idempotency-Key': randomUUID() });
+    expect(status).toBe(201);
+    const db = new Client({ connectionString: sky.facts.database_url });
+    await db.connect();
+    const kept = await db.query('SELECT 1 FROM idempotency_keys WHERE strpos(body, $1) > 0', [body.token]);
+    await db.end();
+    expect(kept.rows).toEqual([]);
+  });
+
   it('an import sent twice with the same Idempotency-Key is done once', async () => {
     const key = randomUUID();
     const csv = 'serial_no,model\nI1,M\n';

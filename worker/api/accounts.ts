@@ -11,12 +11,10 @@ import {
   revokeApiKey,
   theUser,
 } from '../operations/accounts.ts';
-import { body, idParam, json, page, route, router, uuidParam } from './route.ts';
+import { body, idParam, json, page, route, router, SECRET, uuidParam } from './route.ts';
 
 const tags = ['accounts'];
 const administer = requires('administer');
-/** Nobody on the way keeps it. */
-const SECRET = { 'Cache-Control': 'no-store' };
 
 export const accounts = router()
   .openapi(

@@ -34,7 +34,7 @@ import {
 } from '../operations/devices.ts';
 import { ProblemError } from '../problem.ts';
 import { theDevice } from './lookup.ts';
-import { body, idParam, json, page, route, router } from './route.ts';
+import { body, idParam, json, page, route, router, SECRET } from './route.ts';
 
 const tags = ['devices'];
 const read = requires('read');
@@ -309,6 +309,6 @@ export const devices = router()
       const row = await theDevice(c, c.req.valid('param').id);
       if (row.revokedAt !== null)
         throw new ProblemError(409, 'Device revoked', 'A revoked device cannot enrol.');
-      return c.json(await newEnrolmentToken(c, row), 201);
+      return c.json(await newEnrolmentToken(c, row), 201, SECRET);
     },
   );

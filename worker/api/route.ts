@@ -54,6 +54,9 @@ export const body = <Schema extends ZodType>(schema: Schema) => ({
 export const page = <Item extends ZodType>(item: Item) =>
   z.object({ items: z.array(item), next_cursor: z.string().nullable() });
 
+/** Headers of an answer that shows a secret: nobody on the way keeps it, and no repetition shows it again. */
+export const SECRET = { 'Cache-Control': 'no-store' };
+
 /** Path parameters. */
 export const idParam = z.object({ id: z.string().min(1).max(64) });
 export const uuidParam = z.object({ id: z.uuid() });
