@@ -267,7 +267,8 @@ export type ImportReport = z.infer<typeof importReport>;
 export const createCampaign = campaignPolicy.extend({
   name: z.string().trim().min(1).max(120),
   firmware_id: z.uuid(),
-  target: campaignTarget.default({}),
+  /** A word misspelt here would take the firmware to devices nobody meant. */
+  target: campaignTarget.strict().default({}),
   /**
    * Begins with a stage of one device, before the others. Where neither this nor `stages` is said, it does when no
    * device runs the firmware yet.

@@ -7,16 +7,18 @@ import { DurableObject } from 'cloudflare:workers';
 import type { DeviceUpdate } from '../../protocol/api.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
 import type { Rehearsal } from '../../protocol/rehearsal.ts';
-import { findCampaign } from '../../store/campaigns.ts';
+import { findCampaign, type StoredCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { findFirmware, listSteps, withdrawnReason } from '../../store/firmware.ts';
+import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import { Turns } from '../turns.ts';
 import { Book } from './book.ts';
+import { fingerprint, fixedSince, stale, type Wanted } from './change.ts';
 import { Clock, ENDED, endedBy } from './clock.ts';
 import { artifactOf, type Definition, definitionOf } from './definition.ts';
-import { contenderOf, watch, yieldDevices } from './fleet.ts';
+import { contenderOf, rank, watch, yieldDevices } from './fleet.ts';
 import { Found } from './found.ts';
 import { afterHeard } from './joining.ts';
 import { writeCampaign } from './ledger.ts';
@@ -37,7 +39,6 @@ import { Pace } from './pace.ts';
 import { isForNobody, prepareStep, unprepared } from './prepare.ts';
 import { type RehearsalInput, rehearse } from './rehearsal/rehearse.ts';
 import { ledgerSnapshot, type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
-import { sameReach } from './stages.ts';
 import { Watchers } from './watchers.ts';
 
 const TICK_MS = 1000;
@@ -69,9 +70,29 @@ export class Campaign extends DurableObject<Env> {
     this.#book = Book.open(ctx.storage, this.#members);
   }
 
-  /** Begins now, or at the policy's `start_at`. A campaign that began already stays as it is. */
-  async start(definition: Definition): Promise<Outcome> {
-    return this.#starts.take(() => this.#start(definition));
+  /**
+   * Begins now, or at the policy's `start_at`. A campaign that began already stays as it is, and so does one that was
+   * changed since it was `seen` ({@link fingerprint}).
+   */
+  async start(definition: Definition, seen?: string): Promise<Outcome> {
+    return this.#starts.take(() => this.#start(definition, seen));
+  }
+
+  /** Notes who has approved the draft that was `seen`. */
+  async approve(id: string, seen: string, actor: string): Promise<Outcome> {
+    return this.#starts.take(async () => {
+      const row = await this.#asSeen(id, seen);
+      if (row === undefined) return stale();
+      const status = this.#book?.state.status ?? row.status;
+      if (status !== 'draft') return refuse(`the campaign is ${status}`);
+      await writeCampaign(this.env, this.#db, id, { approvedBy: actor });
+      return { ok: true };
+    });
+  }
+
+  /** Changes what is named of the campaign that was `seen`, here and in the ledger. */
+  async change(id: string, seen: string, change: Wanted): Promise<Outcome> {
+    return this.#starts.take(() => this.#change(id, seen, change));
   }
 
   /** Forgets that it was to begin at some time. */
@@ -79,10 +100,11 @@ export class Campaign extends DurableObject<Env> {
     await this.#starts.take(() => this.#unschedule());
   }
 
-  /** Ends it before it has begun; false where it has begun. */
+  /** Ends it before it has begun; false where it has begun, or somebody else has ended it. */
   async cancelUnbegun(id: string, reason: string): Promise<boolean> {
     return this.#starts.take(async () => {
       if (this.#book !== undefined) return false;
+      if ((await findCampaign(this.#db, id))?.row.status === 'cancelled') return false;
       await this.#unschedule();
       const change = { status: 'cancelled', statusReason: reason, finishedAt: new Date() } as const;
       await writeCampaign(this.env, this.#db, id, change);
@@ -165,22 +187,6 @@ export class Campaign extends DurableObject<Env> {
     const outcome = advance(book);
     if (outcome.ok) await this.#tickSoon(0);
     return outcome;
-  }
-
-  /** Replaces the policy of a campaign that runs; the devices of its stages must stay. */
-  async changePolicy(policy: Definition['policy']): Promise<Outcome> {
-    const book = this.#book;
-    if (book === undefined) return refuse('the campaign has not started');
-    if (!sameReach(policy.stages, book.definition.policy.stages)) {
-      return refuse('the devices of its stages are fixed: only their thresholds and times can change');
-    }
-    book.definition.policy = policy;
-    // Its end may be another one now: the clock says so.
-    if (book.state.closed?.error === ENDED) book.state.closed = null;
-    book.keepDefinition();
-    const now = Date.now();
-    this.#members.rewake((member) => rejudged(member, policy, now));
-    return this.#changed(book);
   }
 
   /** Takes what devices say of their updates. Durable when it returns. */
@@ -287,11 +293,12 @@ export class Campaign extends DurableObject<Env> {
     }
   }
 
-  async #start(definition: Definition): Promise<Outcome> {
+  async #start(definition: Definition, seen?: string): Promise<Outcome> {
     if (this.#book !== undefined) return refuse(`the campaign is ${this.#book.state.status}`);
-    const status = (await findCampaign(this.#db, definition.id))?.row.status;
-    // Whoever asked may have read it before somebody else ended it.
-    if (status === 'cancelled') return refuse('the campaign is cancelled');
+    const row = (await findCampaign(this.#db, definition.id))?.row;
+    // Whoever asked may have read it before somebody else ended it, or changed it.
+    if (row?.status === 'cancelled') return refuse('the campaign is cancelled');
+    if (seen !== undefined && (row === undefined || (await fingerprint(row)) !== seen)) return stale();
     await this.#unschedule();
     const at = new Date(definition.policy.start_at ?? 0);
     if (at.getTime() <= Date.now()) return this.#begin(definition);
@@ -307,6 +314,62 @@ export class Campaign extends DurableObject<Env> {
   async #tellBefore(id: string): Promise<void> {
     const found = await findCampaign(this.#db, id);
     if (found !== undefined) this.#watchers.tell(() => ledgerSnapshot(found));
+  }
+
+  /** The campaign's row, where it still says what was seen. */
+  async #asSeen(id: string, seen: string): Promise<StoredCampaign | undefined> {
+    const row = (await findCampaign(this.#db, id))?.row;
+    return row !== undefined && (await fingerprint(row)) === seen ? row : undefined;
+  }
+
+  async #change(id: string, seen: string, change: Wanted): Promise<Outcome> {
+    const row = await this.#asSeen(id, seen);
+    if (row === undefined) return stale();
+    const book = this.#book;
+    if (book !== undefined) {
+      const fixed = fixedSince(book.state, change);
+      if (fixed !== undefined) return refuse(fixed);
+      await this.#changeBegun(book, change);
+      await writeCampaign(this.env, this.#db, id, change);
+      return { ok: true };
+    }
+    if (row.status !== 'draft' && row.status !== 'scheduled') return refuse(`the campaign is ${row.status}`);
+    await writeCampaign(this.env, this.#db, id, { ...change, approvedBy: null });
+    if (row.status === 'scheduled') await this.#scheduleAgain(id);
+    return { ok: true };
+  }
+
+  /** What runs goes on as it is said now. */
+  async #changeBegun(book: Book, { name, policy }: Wanted): Promise<void> {
+    const { definition, state } = book;
+    const now = { ...definition, name: name ?? definition.name, policy: policy ?? definition.policy };
+    const before = contenderOf(state);
+    const after = contenderOf({ ...state, definition: now });
+    const ranked = after.priority !== before.priority || after.name !== before.name;
+    // Told first: whoever repeats a change that was broken off tells them again.
+    if (ranked && state.finished_at === null) await rank(this.env, after);
+    Object.assign(definition, now);
+    // Its end may be another one now: the clock says so.
+    if (state.closed?.error === ENDED) state.closed = null;
+    book.keepDefinition();
+    const at = Date.now();
+    this.#members.rewake((member) => rejudged(member, definition.policy, at));
+    await this.#changed(book);
+  }
+
+  /** One that was to start by itself was changed: it needs approval anew where that is asked for, or another alarm. */
+  async #scheduleAgain(id: string): Promise<void> {
+    if ((await readSettings(this.env)).approve_campaigns) {
+      await this.#unschedule();
+      const statusReason = 'it was changed after its approval: it needs approval and a start anew';
+      await writeCampaign(this.env, this.#db, id, { status: 'draft', statusReason });
+      return;
+    }
+    const found = await findCampaign(this.#db, id);
+    if (found === undefined) return;
+    const outcome = await this.#start(definitionOf(found.row, found.firmware));
+    if (outcome.ok || this.#book !== undefined) return;
+    await writeCampaign(this.env, this.#db, id, { status: 'draft', statusReason: outcome.problem });
   }
 
   async #unschedule(): Promise<void> {

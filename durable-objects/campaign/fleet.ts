@@ -30,6 +30,11 @@ export const watch = (
 ): Promise<Record<string, string>> =>
   eachShard(serialNos, (n, group) => shard(env, n).watch(campaign, group));
 
+/** The campaign has another priority or name from now on, for the devices it has already. */
+export async function rank(env: Env, campaign: Contender): Promise<void> {
+  await Promise.all(Array.from({ length: SHARD_COUNT }, (_, n) => shard(env, n).watch(campaign, [])));
+}
+
 /** Reserves devices for an update. Answers those the campaign may not have now, and those that are not there. */
 export async function claim(env: Env, campaignId: string, serialNos: readonly string[]): Promise<Claimed> {
   const byShard = Map.groupBy(serialNos, shardOf);

@@ -5,10 +5,10 @@ import { restart, retry, skip } from './member.ts';
 import { placeOf, START } from './members.ts';
 import { emptyCounts, type Failures, failed, noFailures } from './stages.ts';
 
-/** What an operator's command led to. */
-export type Outcome = { ok: true } | { ok: false; problem: string };
+/** What an operator's command led to; `stale`: it was about a campaign that has been changed since. */
+export type Outcome = { ok: true } | { ok: false; problem: string; stale?: boolean };
 
-export const refuse = (problem: string): Outcome => ({ ok: false, problem });
+export const refuse = (problem: string) => ({ ok: false, problem }) satisfies Outcome;
 
 const BATCH = 5000;
 

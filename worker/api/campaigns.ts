@@ -3,7 +3,6 @@ import { z } from '@hono/zod-openapi';
 import {
   campaign,
   campaignMetrics,
-  campaignPolicy,
   campaignPreview,
   campaignStatus,
   createCampaign as createCampaignBody,
@@ -12,12 +11,14 @@ import {
 } from '../../protocol/api.ts';
 import { listCampaigns } from '../../store/campaigns.ts';
 import { requires } from '../auth/principal.ts';
+import type { AppContext } from '../context.ts';
 import { changeCampaign } from '../operations/campaign-change.ts';
 import { plannedStages, previewCampaign } from '../operations/campaign-plan.ts';
 import {
   act,
   CAMPAIGN_ACTIONS,
   campaignNow,
+  campaignOfRow,
   createCampaign,
   mustBeOpen,
   skipDevice,
@@ -45,7 +46,13 @@ const previewBody = createCampaignBody
 /** For `retry`: only devices that failed with this error. */
 const retryBody = z.object({ error: z.string().max(64).optional() }).optional();
 const retryRequest = { body: { required: false, content: { 'application/json': { schema: retryBody } } } };
-const change = campaignPolicy.partial().extend({ name: z.string().trim().min(1).max(120).optional() });
+const change = createCampaignBody.omit({ safe_mode: true }).partial();
+
+/** The body as it came: the schema fills in what was not said. */
+const bodyOf = (c: AppContext): Promise<object> =>
+  c.req.json<object>().catch(() => {
+    throw new ProblemError(400, 'Cannot be understood', 'Say in JSON what to change.');
+  });
 
 export const campaigns = router()
   .openapi(
@@ -112,19 +119,19 @@ export const campaigns = router()
       method: 'put',
       path: '/campaigns/{id}',
       tags,
-      summary: 'Change its name or policy; the stages only while it is a draft',
+      summary: 'Change what is named; its firmware, target and stages only before it has begun',
       middleware: [operate] as const,
       request: { params: uuidParam, ...body(change) },
       responses: { 200: json(campaign, 'The campaign as it is now'), 412: changedMeanwhile },
     }),
     async (c) => {
-      const found = await theCampaign(c, c.req.valid('param').id);
-      mustBeOpen(found.row);
-      await requireMatch(c, (await campaignNow(c, found.row.id)).campaign);
-      const given = Object.keys(await c.req.json<Record<string, unknown>>());
+      const { id } = c.req.valid('param');
+      const given = Object.keys(await bodyOf(c));
       const named = Object.entries(c.req.valid('json')).filter(([key]) => given.includes(key));
-      await changeCampaign(c, found, Object.fromEntries(named));
-      const changed = await campaignNow(c, found.row.id);
+      await changeCampaign(c, id, Object.fromEntries(named), async (found) =>
+        requireMatch(c, await campaignOfRow(c, found)),
+      );
+      const changed = await campaignNow(c, id);
       return c.json(changed.campaign, 200, { ETag: await etagOf(changed.campaign) });
     },
   )
@@ -144,7 +151,7 @@ export const campaigns = router()
     async (c) => {
       const { id, action } = c.req.valid('param');
       const found = await theCampaign(c, id);
-      await requireMatch(c, (await campaignNow(c, id)).campaign);
+      await requireMatch(c, await campaignOfRow(c, found));
       await act(c, found, action, c.req.valid('json')?.error);
       const { campaign } = await campaignNow(c, id);
       return c.json(campaign, 200, { ETag: await etagOf(campaign) });

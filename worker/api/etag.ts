@@ -1,12 +1,21 @@
 /** Entity tags and `If-Match` (RFC 9110 §13.1.1): a change made on an old version is refused. */
-import type { Campaign } from '../../protocol/api.ts';
+import { type Campaign, campaign as shape } from '../../protocol/api.ts';
 import { digestSecret } from '../../store/credentials.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 
-/** Of what an operator says of a campaign, and where it stands; its progress does not change it. */
+/**
+ * Of what an operator says of a campaign, and where it stands; its progress does not change it, nor does the order in
+ * which the ledger or the cache has its fields.
+ */
 export async function etagOf(campaign: Campaign): Promise<string> {
-  const { updated_at: _u, status_reason: _r, started_at: _s, finished_at: _f, ...said } = campaign;
+  const {
+    updated_at: _u,
+    status_reason: _r,
+    started_at: _s,
+    finished_at: _f,
+    ...said
+  } = shape.parse(campaign);
   return `"${(await digestSecret(JSON.stringify(said))).slice(0, 32)}"`;
 }
 

@@ -59,7 +59,7 @@ export const SECRET = { 'Cache-Control': 'no-store' };
 
 /** Path parameters. */
 export const idParam = z.object({ id: z.string().min(1).max(64) });
-export const uuidParam = z.object({ id: z.uuid() });
+export const uuidParam = z.object({ id: z.uuid().toLowerCase() });
 
 /** `createRoute` with what all routes share: bearer authentication and the problems. */
 export function route<const Config extends RouteConfig>(config: Config) {

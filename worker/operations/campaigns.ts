@@ -2,14 +2,15 @@
 
 import { z } from 'zod';
 import type { Outcome } from '../../durable-objects/campaign/campaign.ts';
+import { fingerprint } from '../../durable-objects/campaign/change.ts';
 import { definitionOf } from '../../durable-objects/campaign/definition.ts';
-import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
 import { plannedMetrics } from '../../durable-objects/campaign/metrics.ts';
 import type { Snapshot } from '../../durable-objects/campaign/snapshot.ts';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import {
   type Campaign,
   type CampaignMetrics,
+  type CampaignTarget,
   type CreateCampaign,
   campaignMetrics,
   campaign as campaignSchema,
@@ -56,24 +57,7 @@ const objectOf = (c: AppContext, id: string) => c.env.CAMPAIGN.getByName(id);
  * Throws where the firmware is unknown, unpublished, or for another model than the target's.
  */
 export async function createCampaign(c: AppContext, create: CreateCampaign, said: object): Promise<Campaign> {
-  const firmware = await findFirmware(c.var.db, create.firmware_id);
-  if (firmware === undefined)
-    throw new ProblemError(422, 'No such firmware', 'firmware_id names no firmware.');
-  mustBeInstallable(firmware);
-  if (firmware.state !== 'published') {
-    throw new ProblemError(
-      409,
-      'Firmware not published',
-      'Only signed, published firmware can enter a campaign: publish it first.',
-    );
-  }
-  if (create.target.model !== undefined && create.target.model !== firmware.model) {
-    throw new ProblemError(
-      422,
-      'Model does not match',
-      `This firmware is for ${firmware.model}; the target names another model.`,
-    );
-  }
+  const firmware = await mustFit(c, create.firmware_id, create.target);
   const { campaign_defaults } = await readSettings(c.env);
   const defaults = Object.entries(campaign_defaults).filter(([name]) => !(name in said));
   const { safe_mode, ...full } = { ...create, ...Object.fromEntries(defaults) };
@@ -88,6 +72,29 @@ export async function createCampaign(c: AppContext, create: CreateCampaign, said
     detail: { name: row.name, firmware: firmwareTitle(firmware) },
   });
   return campaignOf({ ...row, archived: false }, firmware);
+}
+
+/** The firmware, where a campaign can take it to these devices. Throws what is wrong with it. */
+export async function mustFit(c: AppContext, id: string, { model }: CampaignTarget): Promise<FirmwareRow> {
+  const firmware = await findFirmware(c.var.db, id);
+  if (firmware === undefined)
+    throw new ProblemError(422, 'No such firmware', 'firmware_id names no firmware.');
+  mustBeInstallable(firmware);
+  if (firmware.state !== 'published') {
+    throw new ProblemError(
+      409,
+      'Firmware not published',
+      'Only signed, published firmware can enter a campaign: publish it first.',
+    );
+  }
+  if (model !== undefined && model !== firmware.model) {
+    throw new ProblemError(
+      422,
+      'Model does not match',
+      `This firmware is for ${firmware.model}; the target names another model.`,
+    );
+  }
+  return firmware;
 }
 
 /**
@@ -127,7 +134,10 @@ async function perform(
   reason: string,
   error: string | undefined,
 ): Promise<Outcome> {
-  const campaign = objectOf(c, found.row.id);
+  const { id, status, startedAt } = found.row;
+  if (status === 'cancelled' && startedAt === null)
+    return { ok: false, problem: 'the campaign is cancelled' };
+  const campaign = objectOf(c, id);
   switch (action) {
     case 'approve':
       return approve(c, found.row);
@@ -157,17 +167,15 @@ async function start(c: AppContext, { row, firmware }: CampaignAndFirmware): Pro
       return { ok: false, problem: 'you approved this campaign: somebody else has to start it' };
     }
   }
-  return objectOf(c, row.id).start(definitionOf(row, firmware));
+  return objectOf(c, row.id).start(definitionOf(row, firmware), await fingerprint(row));
 }
 
 async function approve(c: AppContext, row: CampaignRow): Promise<Outcome> {
   const { actor } = c.var.principal;
-  if (row.status !== 'draft') return { ok: false, problem: `the campaign is ${row.status}` };
   if (actor === row.createdBy) {
     return { ok: false, problem: 'you made this campaign: somebody else has to approve it' };
   }
-  await writeCampaign(c.env, c.var.db, row.id, { approvedBy: actor });
-  return { ok: true };
+  return objectOf(c, row.id).approve(row.id, await fingerprint(row), actor);
 }
 
 /** Throws a 409 where the campaign is in the archive. */
@@ -193,7 +201,6 @@ async function cancel(c: AppContext, { id, status }: CampaignRow, reason: string
   const campaign = objectOf(c, id);
   const waits = status === 'draft' || status === 'scheduled';
   if (waits && (await campaign.cancelUnbegun(id, reason))) return { ok: true };
-  if (status === 'cancelled') return { ok: false, problem: 'the campaign is cancelled' };
   return campaign.cancel(reason);
 }
 
@@ -210,18 +217,30 @@ export async function campaignNow(
     TTL_S.campaign,
     async () => {
       const found = await findCampaign(c.var.db, id);
-      return (
-        found && {
-          campaign: campaignOf(found.row, found.firmware),
-          metrics: found.row.metrics ?? plannedMetrics(definitionOf(found.row, found.firmware)),
-        }
-      );
+      return found && summaryOf(found);
     },
   );
   if (known === undefined) throw new ProblemError(404, 'No such campaign', 'No campaign has this id.');
-  const { campaign, metrics } = known;
+  return liveOf(c, known);
+}
+
+/** The same, past the cache: for whoever is about to change it. */
+export const campaignOfRow = async (
+  c: AppContext,
+  { row, firmware }: CampaignAndFirmware,
+): Promise<Campaign> => (await liveOf(c, summaryOf({ row, firmware }))).campaign;
+
+const summaryOf = ({ row, firmware }: CampaignAndFirmware) => ({
+  campaign: campaignOf(row, firmware),
+  metrics: row.metrics ?? plannedMetrics(definitionOf(row, firmware)),
+});
+
+async function liveOf(
+  c: AppContext,
+  { campaign, metrics }: z.infer<typeof summary>,
+): Promise<{ campaign: Campaign; metrics: CampaignMetrics; latest: Snapshot['latest'] }> {
   const waits = campaign.started_at === null && campaign.status !== 'draft';
-  const now = waits || campaign.archived ? null : await objectOf(c, id).look();
+  const now = waits || campaign.archived ? null : await objectOf(c, campaign.id).look();
   if (now === null) return { campaign, metrics, latest: [] };
   return {
     campaign: {

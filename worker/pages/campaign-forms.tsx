@@ -127,7 +127,7 @@ export const campaignForms = new Hono<AppEnv>()
     const found = await theCampaign(c, c.req.param('id'));
     const fields = fieldsOf(await c.req.parseBody());
     try {
-      await changeCampaign(c, found, changeOf(fields, found.row));
+      await changeCampaign(c, found.row.id, changeOf(fields, found.row));
       return c.redirect(`/campaigns/${found.row.id}`, 303);
     } catch (error) {
       return editPage(c, found.row.id, fields, await troubleOf(error));

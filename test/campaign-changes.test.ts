@@ -1,0 +1,100 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { beat, deliver } from './ingest.ts';
+import { publishFirmware } from './publish.ts';
+import { eventually, type Skylark, startSkylark } from './skylark.ts';
+
+/** What operators change of campaigns, several of them at a time. */
+describe('changing a campaign', () => {
+  let sky: Skylark;
+  beforeAll(async () => {
+    sky = await startSkylark();
+  });
+  afterAll(() => sky.stop());
+
+  const everyone = [{ name: 'all', percentage: 100, success_threshold: 0 }];
+  const make = async (body: object) => {
+    const made = await sky.api('POST', '/campaigns', { name: 'change', stages: everyone, ...body });
+    expect(made.status, JSON.stringify(made.body)).toBe(201);
+    return String(made.body.id);
+  };
+  const get = (id: string) => sky.api('GET', `/campaigns/${id}`);
+  const put = (id: string, body: object, headers: Record<string, string> = {}) =>
+    sky.api('PUT', `/campaigns/${id}`, body, headers);
+  const etag = async (id: string) => {
+    const { url, api_key } = sky.facts;
+    const answer = await fetch(`${url}/api/v1/campaigns/${id}`, {
+      headers: { Authorization: `Bearer ${api_key}` },
+    });
+    await answer.arrayBuffer();
+    return answer.headers.get('ETag') ?? '';
+  };
+  const aModel = async (model: string) => {
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model });
+    await deliver(sky, [beat(`${model}-0`, { model }), beat(`${model}-1`, { model })]);
+    return firmware.id;
+  };
+
+  it('loses none of the changes that are made at the same time, and takes one of those made on the same version', async () => {
+    const id = await make({ firmware_id: await aModel('CH-RACE') });
+    const changes = [{ rate_per_minute: 77 }, { max_concurrent: 55 }, { priority: 33 }, { name: 'raced' }];
+    const answers = await Promise.all(changes.map((change) => put(id, change)));
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200]);
+    expect((await get(id)).body).toMatchObject(Object.assign({}, ...changes));
+    const version = { 'If-Match': await etag(id) };
+    const rivals = await Promise.all(
+      [1, 2, 3].map((rate_per_minute) => put(id, { rate_per_minute }, version)),
+    );
+    expect(rivals.map(({ status }) => status).sort()).toEqual([200, 412, 412]);
+    const taken = rivals.find(({ status }) => status === 200);
+    expect((await get(id)).body.rate_per_minute).toBe(taken?.body.rate_per_minute);
+  });
+
+  it('has the same entity tag whether it is read from the cache or the ledger', async () => {
+    const target = { tags: ['a'], model: 'CH-TAG', groups: ['g'], fw_version: '< v2.0.0' };
+    const id = await make({ firmware_id: await aModel('CH-TAG'), target });
+    const tags = [await etag(id), await etag(id), await etag(id)];
+    expect(new Set(tags).size).toBe(1);
+    expect((await put(id, { priority: 7 }, { 'If-Match': tags[0] ?? '' })).status).toBe(200);
+  });
+
+  it('changes all of a draft, and refuses what is fixed once it has begun instead of ignoring it', async () => {
+    const [firmware_id, other] = [await aModel('CH-DRAFT'), await aModel('CH-OTHER')];
+    const id = await make({ firmware_id });
+    const target = { serial_nos: ['CH-DRAFT-0'] };
+    expect((await put(id, { target })).body.target).toEqual(target);
+    const next = await publishFirmware(sky, 'v3.0.0', { model: 'CH-DRAFT' });
+    expect((await put(id, { firmware_id: next.id })).body).toMatchObject({
+      firmware_version: 'v3.0.0',
+      target,
+    });
+    expect((await put(id, { firmware_id: other, target: { model: 'CH-DRAFT' } })).status).toBe(422);
+    expect((await put(id, { target: { serial_numbers: ['CH-DRAFT-0'] } })).status).toBe(422);
+    expect((await sky.api('PUT', `/campaigns/${id}`)).status).toBe(400);
+    expect((await sky.api('POST', `/campaigns/${id}/start`)).status).toBe(200);
+    const { items } = (await eventually('its member', async () => {
+      const { body } = await sky.api('GET', `/campaigns/${id}/devices`);
+      return (body.items as unknown[]).length > 0 && body;
+    })) as { items: { serial_no: string }[] };
+    expect(items.map(({ serial_no }) => serial_no)).toEqual(['CH-DRAFT-0']);
+    expect((await put(id, { target: {} })).status).toBe(409);
+    expect((await put(id, { firmware_id })).status).toBe(409);
+    expect((await put(id, { kind: 'download_only' })).status).toBe(409);
+    // All of it, sent back with one change.
+    const whole = (await get(id)).body;
+    expect((await put(id, { ...whole, priority: 9 })).body).toMatchObject({ priority: 9, target });
+    await sky.api('POST', `/campaigns/${id.toUpperCase()}/cancel`);
+    const late = await put(id, { priority: 10 });
+    expect([late.status, late.body.detail]).toEqual([409, 'the campaign is cancelled.']);
+  });
+
+  it('is cancelled once, and says so to whoever comes later', async () => {
+    const id = await make({ firmware_id: await aModel('CH-END') });
+    const answers = await Promise.all([1, 2, 3].map(() => sky.api('POST', `/campaigns/${id}/cancel`)));
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 409, 409]);
+    for (const action of ['start', 'pause', 'resume', 'cancel', 'advance', 'retry']) {
+      const { status, body } = await sky.api('POST', `/campaigns/${id}/${action}`);
+      expect([action, status, body.detail]).toEqual([action, 409, 'the campaign is cancelled.']);
+    }
+    expect((await put(id, { priority: 1 })).body.detail).toBe('the campaign is cancelled.');
+  });
+});
