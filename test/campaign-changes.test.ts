@@ -97,4 +97,23 @@ describe('changing a campaign', () => {
     }
     expect((await put(id, { priority: 1 })).body.detail).toBe('the campaign is cancelled.');
   });
+
+  it('shows how far a download is wherever it shows the update', async () => {
+    const firmware_id = await aModel('CH-LOAD');
+    const id = await make({ firmware_id, target: { serial_nos: ['CH-LOAD-0'] } });
+    await sky.api('POST', `/campaigns/${id}/start`);
+    const one = () => sky.api('GET', `/campaigns/${id}/devices/CH-LOAD-0`);
+    await eventually('the offer', async () => (await one()).body.status === 'offered');
+    const payload = {
+      campaign_id: id,
+      status: 'downloading',
+      progress: 45,
+      timestamp: Math.floor(Date.now() / 1000),
+    };
+    await deliver(sky, [{ serial_no: 'CH-LOAD-0', channel: 'status', payload }]);
+    await eventually('the download', async () => (await one()).body.status === 'downloading');
+    expect((await one()).body.progress).toBe(45);
+    const { body } = await sky.api('GET', `/campaigns/${id}/devices?status=downloading`);
+    expect(body.items).toMatchObject([{ serial_no: 'CH-LOAD-0', progress: 45 }]);
+  });
 });

@@ -254,6 +254,15 @@ export class Campaign extends DurableObject<Env> {
     return this.#book === undefined || member === undefined ? null : updateOf(this.#book, member);
   }
 
+  /** How far these members' downloads are, in percent, as far as they have said. */
+  async progressOf(serialNos: string[]): Promise<Record<string, number>> {
+    const said = serialNos.flatMap((serial) => {
+      const progress = this.#book?.progress.get(serial);
+      return progress === undefined ? [] : [[serial, progress] as const];
+    });
+    return Object.fromEntries(said);
+  }
+
   /** Everything there was of it, once it is over and the ledger has it; false while something is left to do. */
   async forget(): Promise<boolean> {
     await this.#ticking.catch(() => undefined);

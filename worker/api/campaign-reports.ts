@@ -5,7 +5,7 @@ import { errorReport } from '../../protocol/error-report.ts';
 import { updateTimeline } from '../../protocol/update-timeline.ts';
 import { listCampaignDevices } from '../../store/updates.ts';
 import { requires } from '../auth/principal.ts';
-import { campaignErrors } from '../operations/campaign-reports.ts';
+import { campaignErrors, withProgress } from '../operations/campaign-reports.ts';
 import { theCampaign, theTimeline } from './lookup.ts';
 import { json, page, route, router, uuidParam } from './route.ts';
 
@@ -32,7 +32,8 @@ export const campaignReports = router()
     async (c) => {
       const { row } = await theCampaign(c, c.req.valid('param').id);
       const { limit, cursor, ...by } = c.req.valid('query');
-      return c.json(await listCampaignDevices(c.var.db, row.id, by, { limit, cursor }), 200);
+      const { items, next_cursor } = await listCampaignDevices(c.var.db, row.id, by, { limit, cursor });
+      return c.json({ items: await withProgress(c, row.id, items), next_cursor }, 200);
     },
   )
   .openapi(
@@ -47,7 +48,8 @@ export const campaignReports = router()
     }),
     async (c) => {
       const { id, device } = c.req.valid('param');
-      return c.json(await theTimeline(c, id, device), 200);
+      const [timeline] = await withProgress(c, id, [await theTimeline(c, id, device)]);
+      return c.json(timeline, 200);
     },
   )
   .openapi(
