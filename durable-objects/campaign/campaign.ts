@@ -21,7 +21,7 @@ import { artifactOf, type Definition, definitionOf } from './definition.ts';
 import { contenderOf, rank, watch, yieldDevices } from './fleet.ts';
 import { Found } from './found.ts';
 import { afterHeard } from './joining.ts';
-import { writeCampaign } from './ledger.ts';
+import { writeCampaign, yieldWaiting } from './ledger.ts';
 import { afterReport, isFinal, isPostponed, isStarted, leave, type Member, rejudged } from './member.ts';
 import { Members } from './members.ts';
 import { offerAsking } from './offering.ts';
@@ -459,6 +459,8 @@ export class Campaign extends DurableObject<Env> {
   async #holdBack(book: Book): Promise<void> {
     await this.#ticking;
     await this.#offers.take(() => this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id));
+    if (book.state.status === 'paused')
+      await yieldWaiting(this.env, book.definition.id, this.#members.unanswered());
     await this.#clock.writeCampaign(book);
     await this.#tickSoon(0);
   }

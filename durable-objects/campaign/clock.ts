@@ -9,7 +9,7 @@ import { joinLate } from './dynamic.ts';
 import { releaseAll } from './fleet.ts';
 import type { Found } from './found.ts';
 import { passGates } from './gates.ts';
-import { writeState, writeUnwritten } from './ledger.ts';
+import { writeState, writeUnwritten, yieldWaiting } from './ledger.ts';
 import { afterTime } from './member.ts';
 import { offerNext } from './offering.ts';
 import type { Pace } from './pace.ts';
@@ -65,6 +65,7 @@ export class Clock {
       this.#endInTime(book, now);
       await this.#sometimes(book, now);
       passGates(book, now);
+      if (!this.#runs(book)) await yieldWaiting(this.#env, book.definition.id, book.members.unanswered());
     }
     book.keep();
     await this.#offers.take(async () => {

@@ -16,10 +16,11 @@ async function eachShard<Answer>(
   return Object.assign({}, ...answers);
 }
 
-/** The campaign among those that want the same devices. */
+/** The campaign among those that want the same devices. One app takes the place of no other. */
 export function contenderOf({ definition, started_at }: CampaignState): Contender {
   const { id, name, firmware, policy } = definition;
-  return { id, name, priority: policy.priority, started_at, replaces: firmware.kind };
+  const replaces = firmware.kind === 'app' ? `app ${firmware.name ?? ''}` : firmware.kind;
+  return { id, name, priority: policy.priority, started_at, replaces };
 }
 
 /** From now on the campaign hears of these devices. Answers behind which public addresses they are, if known. */

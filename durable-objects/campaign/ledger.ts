@@ -5,8 +5,8 @@ import type { Database } from '../../store/connection.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
 import type { CampaignState } from './definition.ts';
-import { release } from './fleet.ts';
-import { isFinal } from './member.ts';
+import { release, yieldDevices } from './fleet.ts';
+import { isFinal, type Member } from './member.ts';
 import type { Members } from './members.ts';
 import { metricsOf } from './metrics.ts';
 
@@ -48,10 +48,20 @@ export async function writeUnwritten(
     );
     const ended = changed.filter((m) => isFinal(m.state)).map(({ serial_no }) => serial_no);
     if (ended.length > 0) await release(env, id, ended);
+    if (state.status === 'paused') await yieldWaiting(env, id, changed);
     members.markWritten(upTo);
     wrote += left.length;
   }
   return wrote;
+}
+
+/**
+ * Lets others have the devices that are only waiting: while a campaign is paused nobody takes its offers, and a more
+ * urgent one must not wait for its end.
+ */
+export async function yieldWaiting(env: Env, id: string, members: readonly Member[]): Promise<void> {
+  const waiting = members.filter(({ state }) => state === 'pending').map(({ serial_no }) => serial_no);
+  if (waiting.length > 0) await yieldDevices(env, id, waiting);
 }
 
 /** Changes the campaign's row in the ledger, and has the cache forget it. */

@@ -68,8 +68,8 @@ const RANK: Record<UpdateState, number> = {
 };
 
 export const isFinal = (state: UpdateState): boolean => RANK[state] === 5;
-/** Its device has said "later": nothing is under way. */
-export const isPostponed = ({ state, error }: Member): boolean => state === 'pending' && error === 'deferred';
+/** Its device has said "later", or has failed and is to try again: nothing is under way. */
+export const isPostponed = ({ state, error }: Member): boolean => state === 'pending' && error !== null;
 export const isStarted = (state: UpdateState): boolean => RANK[state] >= 2 && RANK[state] < 5;
 
 /** The member is offered the update. Offered again in the same attempt, its clock runs on. */
