@@ -11,11 +11,13 @@ import {
   firmware,
 } from '../protocol/api.ts';
 import { parseFirmwareTitle } from '../protocol/target-path.ts';
-import { type ApiClient, CommandFailed, WrongUsage } from './api-client.ts';
+import { type ApiClient, ApiError, CommandFailed, WrongUsage } from './api-client.ts';
 import { type PolicyOptions, policyOf, type TargetOptions, targetOf } from './campaign-options.ts';
 import { bar, say } from './output.ts';
 
 const POLL_MS = 1000;
+/** How long the server may be away from a campaign that is watched: it goes on meanwhile. */
+const PATIENCE_MS = 300_000;
 const OVER = ['completed', 'cancelled', 'rolled_back'];
 
 /** The firmware named by its ID, or as `MODEL/VERSION`; an app as `MODEL/NAME@VERSION`. */
@@ -138,9 +140,20 @@ export async function watch(
 ): Promise<Campaign> {
   const end = timeoutMs === undefined ? Number.POSITIVE_INFINITY : Date.now() + timeoutMs;
   let told = '';
+  let heardAt: number | undefined;
   for (;;) {
-    const now = await api.get(`/campaigns/${id}`, campaign);
-    const metrics = await api.get(`/campaigns/${id}/metrics`, campaignMetrics);
+    let now: Campaign;
+    let metrics: CampaignMetrics;
+    try {
+      now = await api.get(`/campaigns/${id}`, campaign);
+      metrics = await api.get(`/campaigns/${id}/metrics`, campaignMetrics);
+    } catch (error) {
+      const patient = heardAt !== undefined && Date.now() < Math.min(end, heardAt + PATIENCE_MS);
+      if (!patient || !isOutage(error)) throw error;
+      say(`${error.message}; trying again`);
+      continue;
+    }
+    heardAt = Date.now();
     const state = JSON.stringify([now.status, metrics.counts, metrics.stage]);
     if (state !== told) {
       told = state;
@@ -160,6 +173,10 @@ export async function watch(
     await wait(POLL_MS);
   }
 }
+
+/** Whether it is the server that fails, not what was asked of it. */
+const isOutage = (error: unknown): error is CommandFailed =>
+  error instanceof CommandFailed && !(error instanceof ApiError && error.status < 500);
 
 function progressLine({ status }: Campaign, { counts, target, stage, stages }: CampaignMetrics): string {
   const done = counts.completed + counts.failed + counts.rollback + counts.skipped;
