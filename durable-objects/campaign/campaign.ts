@@ -22,7 +22,7 @@ import { contenderOf, rank, watch, yieldDevices } from './fleet.ts';
 import { Found } from './found.ts';
 import { afterHeard } from './joining.ts';
 import { writeCampaign, yieldWaiting } from './ledger.ts';
-import { afterReport, isFinal, isPostponed, isStarted, leave, type Member, rejudged } from './member.ts';
+import { afterDelivery, isFinal, isPostponed, isStarted, leave, type Member, rejudged } from './member.ts';
 import { Members } from './members.ts';
 import { offerAsking } from './offering.ts';
 import { offerCommands } from './offers.ts';
@@ -196,11 +196,12 @@ export class Campaign extends DurableObject<Env> {
     const now = Date.now();
     const changed = book.decide(
       items,
-      (member, { serial_no, report }) => {
+      (member, { serial_no, ...said }) => {
+        const { report } = said;
         if (report.status === 'downloading' && report.progress !== undefined && !isFinal(member.state)) {
           book.progress.set(serial_no, report.progress);
         }
-        return afterReport(member, report, book.policy, now);
+        return afterDelivery(member, said, book.policy, now);
       },
       now,
     );

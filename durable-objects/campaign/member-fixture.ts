@@ -20,6 +20,7 @@ export const newMemberRow = (now: number): Member => ({
   downloading_at: null,
   installing_at: null,
   rebooting_at: null,
+  ended_by: null,
   earlier: null,
   started_at: null,
   finished_at: null,

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type CampaignPolicy, campaignPolicy } from '../../protocol/api.ts';
 import type { UpdateReport } from '../../protocol/messages.ts';
 import {
+  afterDelivery,
   afterHeartbeat,
   afterReport,
   afterTime,
@@ -12,6 +13,7 @@ import {
   type Member,
   offer,
   postpone,
+  retry,
 } from './member.ts';
 import { newMemberRow } from './member-fixture.ts';
 
@@ -83,6 +85,23 @@ describe("a device's update", () => {
     expect(second.attempt).toBe(2);
     expect(apply(second, afterReport(second, report('failed'), twice, T0)).state).toBe('failed');
     expect(apply(offered, afterReport(offered, report('rollback'), twice, T0)).state).toBe('rollback');
+  });
+
+  it('is not ended in its next try by the report that ended the one before, delivered again', () => {
+    const thrice = { ...policy, max_attempts: 3 };
+    const deliver = (m: Member, status: UpdateReport['status'], digest: string) =>
+      apply(m, afterDelivery(m, { digest, report: report(status) }, thrice, T0));
+    for (const status of ['failed', 'deferred', 'rejected'] as const) {
+      const over = deliver(offered, status, 'first');
+      const again = apply(over, offer(over, T0 + 100_000));
+      const late = deliver(deliver(again, status, 'first'), 'installing', 'other');
+      expect([status, late.state, late.attempt]).toEqual([status, 'installing', again.attempt]);
+      expect(deliver(late, status, 'second').state).toBe('pending');
+    }
+    const back = deliver(offered, 'rollback', 'first');
+    const tried = apply(back, retry(T0));
+    const once = apply(tried, offer(tried, T0));
+    expect(deliver(once, 'rollback', 'first').state).toBe('offered');
   });
 
   it('waits without an answer, costs nothing, and is offered again when the device is heard', () => {

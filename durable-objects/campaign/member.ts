@@ -1,6 +1,7 @@
 /** One device's update: what a report, a heartbeat or the clock makes of it. Pure. */
 import type { CampaignPolicy, FailureClass, UpdateState } from '../../protocol/api.ts';
 import type { UpdateReport } from '../../protocol/messages.ts';
+import type { Reported } from '../fleet-shard/messages.ts';
 
 /** A member of a campaign. Times are Unix milliseconds. */
 export interface Member {
@@ -22,6 +23,8 @@ export interface Member {
   failure: FailureClass | null;
   error: string | null;
   detail: string | null;
+  /** Digest of the report that ended the try before: said again, it says nothing of this one. */
+  ended_by: string | null;
   /** When this attempt was first offered. */
   offered_at: number | null;
   /** When the present try came to these states; see `tries.ts`. */
@@ -92,6 +95,19 @@ export const waitFor = (member: Member, now: number): Change => ({
   next_at: null,
   detail: 'is offline: it is offered the update when it is heard from',
 });
+
+/** What a report makes of a member, however often it is delivered, and whatever tries come in between. */
+export function afterDelivery(
+  member: Member,
+  { digest, report }: Omit<Reported, 'serial_no'>,
+  policy: CampaignPolicy,
+  now: number,
+): Change {
+  if (digest === member.ended_by) return undefined;
+  const change = afterReport(member, report, policy, now);
+  const endsTry = change?.state === 'pending' || (change?.state !== undefined && isFinal(change.state));
+  return endsTry ? { ...change, ended_by: digest } : change;
+}
 
 /** What a device says of its update. Late, repeated and unasked-for reports change nothing. */
 export function afterReport(

@@ -18,7 +18,7 @@ export async function tellCampaigns(
         push(heard, campaign, { serial_no: m.serial_no, current_firmware, apps });
       }
     } else if (m.kind === 'report') {
-      push(reported, m.report.campaign_id, { serial_no: m.serial_no, report: m.report });
+      push(reported, m.report.campaign_id, { serial_no: m.serial_no, digest: m.digest, report: m.report });
     }
   }
   const campaign = (id: string) => env.CAMPAIGN.getByName(id);

@@ -33,5 +33,7 @@ export interface Heard {
 /** A report as a campaign object hears of it. */
 export interface Reported {
   serial_no: string;
+  /** Of its message. */
+  digest: string;
   report: UpdateReport;
 }

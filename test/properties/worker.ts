@@ -66,6 +66,7 @@ async function act(campaign: Stub, action: Action): Promise<{ ok: boolean }> {
       await campaign.report(
         action.reports.map(({ serial_no, status }) => ({
           serial_no,
+          digest: crypto.randomUUID(),
           report: { campaign_id: campaign.name ?? '', status, timestamp: 0 },
         })),
       );
