@@ -32,7 +32,7 @@ export type CampaignTarget = z.infer<typeof campaignTarget>;
  * `group`: the members of that group, before all others.
  */
 export const stage = z
-  .object({
+  .strictObject({
     /** Left out, it is `stage 1`, `stage 2` …, by its place. */
     name: z.string().max(64).default(''),
     percentage: z.number().gt(0).max(100).optional(),

@@ -87,6 +87,19 @@ describe('changing a campaign', () => {
     expect([late.status, late.body.detail]).toEqual([409, 'the campaign is cancelled.']);
   });
 
+  it('is not made where a word of it is misspelt, and says which', async () => {
+    const firmware_id = await aModel('CH-WORDS');
+    const stage = { percentage: 100, success_treshold: 99 };
+    for (const [wrong, word] of [
+      [{ max_concurent: 1 }, 'max_concurent'],
+      [{ target: { serial_no: ['CH-1'] } }, 'serial_no'],
+      [{ stages: [stage] }, 'success_treshold'],
+    ] as const) {
+      const { status, body } = await sky.api('POST', '/campaigns', { name: 'x', firmware_id, ...wrong });
+      expect([status, JSON.stringify(body.errors)]).toEqual([422, expect.stringContaining(word)]);
+    }
+  });
+
   it('is cancelled once, and says so to whoever comes later', async () => {
     const id = await make({ firmware_id: await aModel('CH-END') });
     const answers = await Promise.all([1, 2, 3].map(() => sky.api('POST', `/campaigns/${id}/cancel`)));

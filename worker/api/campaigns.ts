@@ -77,7 +77,7 @@ export const campaigns = router()
       tags,
       summary: 'Make a campaign, as a draft',
       middleware: [operate] as const,
-      request: body(createCampaignBody),
+      request: body(createCampaignBody.strict()),
       responses: { 201: json(campaign, 'The draft') },
     }),
     async (c) => c.json(await createCampaign(c, c.req.valid('json'), await c.req.json()), 201),
