@@ -58,11 +58,17 @@ if (unknown !== undefined) {
 const results: Result[] = [];
 for (const [name, bench] of Object.entries(benches)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
-  for (const result of await bench({ devices })) {
-    results.push(result);
-    process.stdout.write(
-      `${result.ratio.toFixed(2).padStart(8)}  (goal ${result.goal})  ${result.name}: ${result.measured} ÷ ${result.baseline}\n`,
-    );
+  try {
+    for (const result of await bench({ devices })) {
+      results.push(result);
+      process.stdout.write(
+        `${result.ratio.toFixed(2).padStart(8)}  (goal ${result.goal})  ${result.name}: ${result.measured} ÷ ${result.baseline}\n`,
+      );
+    }
+  } catch (error) {
+    // The others are measured all the same, and what was measured is kept.
+    process.stderr.write(`bench: ${name} failed: ${error instanceof Error ? error.stack : String(error)}\n`);
+    process.exitCode = 1;
   }
 }
 if (wanted.length === 0)

@@ -5,6 +5,8 @@ import { addFleet, drive, prepared, startCampaign } from './fleet.ts';
 
 /** Of all members, how many are offered the update: the same share, so that no size has it easier with its caches. */
 const CLAIMED = 0.2;
+/** Offered for one request. */
+const STEP = 10_000;
 
 /** Microseconds for each device of a campaign: to be found, dealt out and written; and to be offered the update. */
 interface Cost {
@@ -35,7 +37,11 @@ async function costOf(sky: Skylark, n: number): Promise<Cost> {
   const from = performance.now();
   const { body } = await sky.api('PUT', `/campaigns/${id}`, { windows: [] });
   if (body.status !== 'active') throw new Error(`the campaign is ${body.status}`);
-  await drive(sky, 'claim', { id, n: n * CLAIMED });
+  // In steps: an answer must not take longer than whoever asks waits for one.
+  for (let claimed = 0; claimed < n * CLAIMED; ) {
+    claimed = Math.min(n * CLAIMED, claimed + STEP);
+    await drive(sky, 'claim', { id, n: claimed });
+  }
   const until = performance.now();
   await sky.api('POST', `/campaigns/${id}/cancel`);
   await prepared(sky, id);
