@@ -18,10 +18,10 @@ const PATIENCE_MS = 200;
 /** After a failure, reads leave the cache alone for this long: a cache that is down must not cost 200 ms each. */
 const SPARE_MS = 2000;
 /**
- * A forgotten key is not filled or written again for this long: whoever loaded its value just before the change must
+ * A forgotten key is not filled or written again for this many seconds: whoever loaded its value just before the change must
  * not store it after. Far longer than anybody takes.
  */
-const FORGOTTEN_S = 15;
+export const FORGOTTEN_S = 15;
 const FORGOTTEN = '-';
 
 /** Times to live, in seconds. */

@@ -70,8 +70,8 @@ async function drive(url: URL, env: Env): Promise<Response> {
   // The namespace is of the class above.
   const campaign = env.CAMPAIGN.getByName(url.searchParams.get('id') ?? '') as unknown as Stub;
   const n = Number(url.searchParams.get('n') ?? 1);
-  const serials = (from: number) =>
-    Array.from({ length: BATCH }, (_, i) => `${url.searchParams.get('serials')}${from + i}`);
+  const prefix = url.searchParams.get('serials');
+  const serials = (from: number) => Array.from({ length: BATCH }, (_, i) => `${prefix}${from + i}`);
   switch (url.pathname) {
     case '/bench/claim':
       while ((await campaign.offered()) < n) await campaign.tick();

@@ -28,8 +28,14 @@ const MUTABLE = [
   'updated_at',
   'next_at',
   'wake_at',
+  'waits',
   'revision',
-] as const satisfies readonly (keyof Member)[];
+] as const satisfies readonly (keyof Row)[];
+
+type Column = (typeof MUTABLE)[number];
+
+/** A member as it is stored: with what the clock's index needs, so that a change of state alone leaves that alone. */
+type Row = Member & { waits: number };
 
 /** A row as it is read: in an array, which is several times faster than an object by the columns' names. */
 type Raw = [
@@ -123,9 +129,6 @@ export function selectMembers(sql: SqlStorage, from: string, ...values: SqlStora
   return [...sql.exec(`SELECT ${COLUMNS} FROM ${from}`, ...values).raw<Raw>()].map(memberOf);
 }
 
-/** Members that may begin at some time, and then wait for their turn, as long as it takes. */
-export const WAITS = "(state = 'pending' AND next_at IS NOT NULL)";
-
 /** Makes the tables, empty. */
 export function createTables(sql: SqlStorage): void {
   sql.exec(`
@@ -136,50 +139,79 @@ export function createTables(sql: SqlStorage): void {
       zone TEXT, grp TEXT, failure TEXT, error TEXT, detail TEXT, ended_by TEXT, offered_at INTEGER, downloading_at INTEGER,
       installing_at INTEGER, rebooting_at INTEGER, earlier TEXT, started_at INTEGER,
       finished_at INTEGER, updated_at INTEGER NOT NULL, next_at INTEGER, wake_at INTEGER,
-      revision INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;
+      waits INTEGER NOT NULL DEFAULT 0, revision INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;
     -- Members the clock must look at, by when: apart from those that only wait for their turn, which may be very many.
-    CREATE INDEX awake ON members (${WAITS}, wake_at) WHERE wake_at IS NOT NULL;
+    CREATE INDEX awake ON members (waits, wake_at) WHERE wake_at IS NOT NULL;
     -- Members whose row in the ledger is older than the one here, once for each change: written to its end only.
     CREATE TABLE unwritten (seq INTEGER PRIMARY KEY AUTOINCREMENT, h INTEGER, serial_no TEXT);`);
 }
 
+/** These members' places as an object for `json_each`: serial number to hash, which SQLite takes apart soonest. */
+const placesOf = (serialNos: readonly string[]): string =>
+  JSON.stringify(Object.fromEntries(serialNos.map((serial) => [serial, hash32(serial)])));
+
 export const readRows = (sql: SqlStorage, serialNos: readonly string[]): Member[] =>
   selectMembers(
     sql,
-    'json_each(?) w CROSS JOIN members m ON m.h = w.value->>0 AND m.serial_no = w.value->>1',
-    JSON.stringify(serialNos.map((serial) => [hash32(serial), serial])),
+    'json_each(?) w CROSS JOIN members m ON m.h = w.value AND m.serial_no = w.key',
+    placesOf(serialNos),
   );
 
 /** Writes members that have changed: of each only the columns that did. */
 export function writeRows(sql: SqlStorage, changed: readonly { member: Member; before: Member }[]): void {
-  const byColumns = Map.groupBy(changed, ({ member, before }) =>
-    MUTABLE.filter((column) => member[column] !== before[column]).join(),
+  const rows = changed.map(({ member, before }) => ({ row: rowOf(member), before: rowOf(before) }));
+  const byColumns = Map.groupBy(rows, ({ row, before }) =>
+    MUTABLE.filter((column) => row[column] !== before[column]).join(),
   );
-  for (const [names, rows] of byColumns) {
+  for (const [names, same] of byColumns) {
     const columns = MUTABLE.filter((column) => names.split(',').includes(column));
     if (columns.length === 0) continue;
-    const set = columns.map((column, i) => `${column} = w.value->>${i + 2}`).join(', ');
-    sql.exec(
-      `UPDATE members SET ${set} FROM json_each(?) w WHERE members.h = w.value->>0 AND members.serial_no = w.value->>1`,
-      JSON.stringify(
-        rows.map(({ member }) => [
-          hash32(member.serial_no),
-          member.serial_no,
-          ...columns.map((column) => member[column]),
-        ]),
-      ),
+    writeColumns(
+      sql,
+      columns,
+      same.map(({ row }) => row),
     );
   }
   markUnwritten(
     sql,
-    changed.map(({ member: { serial_no } }) => [hash32(serial_no), serial_no]),
+    changed.map(({ member }) => member.serial_no),
   );
 }
 
-/** The ledger does not know these, given with their hashes, in their newest state. */
-export function markUnwritten(sql: SqlStorage, keys: readonly (readonly [number, string])[]): void {
-  sql.exec(
-    'INSERT INTO unwritten (h, serial_no) SELECT value->>0, value->>1 FROM json_each(?)',
-    JSON.stringify(keys),
+/** One that begins at some time, and then waits for its turn, may do so as long as it takes. */
+const rowOf = (member: Member): Row => ({
+  ...member,
+  waits: member.state === 'pending' && member.next_at !== null ? 1 : 0,
+});
+
+/**
+ * Columns that have become the same in all rows, as most do when many devices report, are given once. `OR FAIL`: undoing
+ * a statement by itself, which nobody relies on, would cost a copy of every page it touches.
+ */
+function writeColumns(sql: SqlStorage, columns: readonly Column[], rows: readonly Row[]): void {
+  const [first] = rows;
+  if (first === undefined) return;
+  const isShared = (column: Column) => rows.every((row) => row[column] === first[column]);
+  const { shared = [], own = [] } = Object.groupBy(columns, (column) =>
+    isShared(column) ? 'shared' : 'own',
   );
+  const set = [
+    ...shared.map((column) => `${column} = ?`),
+    ...own.map((column, i) => `${column} = w.value->>${i + 1}`),
+  ];
+  const placed = (row: Row) => {
+    const h = hash32(row.serial_no);
+    return [row.serial_no, own.length === 0 ? h : [h, ...own.map((column) => row[column])]];
+  };
+  sql.exec(
+    `UPDATE OR FAIL members SET ${set.join(', ')} FROM json_each(?) w
+     WHERE members.h = w.value${own.length === 0 ? '' : '->>0'} AND members.serial_no = w.key`,
+    ...shared.map((column) => first[column]),
+    JSON.stringify(Object.fromEntries(rows.map(placed))),
+  );
+}
+
+/** The ledger does not know these in their newest state. */
+export function markUnwritten(sql: SqlStorage, serialNos: readonly string[]): void {
+  sql.exec('INSERT INTO unwritten (h, serial_no) SELECT value, key FROM json_each(?)', placesOf(serialNos));
 }

@@ -12,7 +12,6 @@ import {
   markUnwritten,
   readRows,
   selectMembers,
-  WAITS,
   writeRows,
 } from './member-rows.ts';
 
@@ -67,7 +66,7 @@ export class Members {
     );
     const added = members.filter(({ serial_no }) => !there.has(serial_no));
     this.#sql.exec(
-      `INSERT INTO members (h, serial_no, device_id, stage, state, from_version, version, gateway, zone, grp, error,
+      `INSERT OR FAIL INTO members (h, serial_no, device_id, stage, state, from_version, version, gateway, zone, grp, error,
          detail, finished_at, updated_at)
        SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>5, value->>6, value->>7,
          value->>8, value->>9, value->>10, value->>11, value->>12 FROM json_each(?)`,
@@ -81,7 +80,7 @@ export class Members {
     );
     markUnwritten(
       this.#sql,
-      added.map(({ h, serial_no }) => [h, serial_no]),
+      added.map(({ serial_no }) => serial_no),
     );
     return added.map(({ serial_no }) => serial_no);
   }
@@ -115,7 +114,7 @@ export class Members {
    */
   due(now: number, limit: number): Member[] {
     return [0, 1].flatMap((waits) =>
-      this.#select(`${WAITS} = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?`, waits, now, limit),
+      this.#select('waits = ? AND wake_at <= ? ORDER BY wake_at LIMIT ?', waits, now, limit),
     );
   }
 
@@ -124,8 +123,8 @@ export class Members {
     return this.#sql
       .exec<{ at: number | null }>(
         `SELECT min(at) AS at FROM (
-           SELECT min(wake_at) AS at FROM members WHERE ${WAITS} = 0 AND wake_at IS NOT NULL UNION ALL
-           SELECT min(wake_at) FROM members WHERE ${WAITS} = 1 AND wake_at IS NOT NULL)`,
+           SELECT min(wake_at) AS at FROM members WHERE waits = 0 AND wake_at IS NOT NULL UNION ALL
+           SELECT min(wake_at) FROM members WHERE waits = 1 AND wake_at IS NOT NULL)`,
       )
       .one().at;
   }
