@@ -7,7 +7,8 @@ import { eventually, type Skylark } from '../../test/skylark.ts';
 export const prefixOf = (name: string): string => `${name}-`;
 
 /** Registers devices `NAME-1` … `NAME-n` of the model NAME, on v1.0.0. */
-export async function addFleet({ facts }: Skylark, name: string, n: number): Promise<void> {
+export async function addFleet(sky: Skylark, name: string, n: number): Promise<void> {
+  const { facts } = sky;
   const db = new Client({ connectionString: facts.database_url });
   await db.connect();
   try {
@@ -17,6 +18,17 @@ export async function addFleet({ facts }: Skylark, name: string, n: number): Pro
       [prefixOf(name), name, n],
     );
     await db.query('VACUUM ANALYZE devices');
+  } finally {
+    await db.end();
+  }
+  await checkpoint(sky);
+}
+
+/** Has the ledger write all it holds in memory. */
+export async function checkpoint({ facts }: Skylark): Promise<void> {
+  const db = new Client({ connectionString: facts.database_url });
+  await db.connect();
+  try {
     await db.query('CHECKPOINT');
   } finally {
     await db.end();

@@ -1,5 +1,6 @@
 /** The Worker and its objects, with a way in for the bench: ticks without waiting, reports without the road to them. */
 import { foundDevice } from '../../durable-objects/campaign/found.ts';
+import type { Cursor } from '../../durable-objects/campaign/member-rows.ts';
 import { Members } from '../../durable-objects/campaign/members.ts';
 import type { Env } from '../../durable-objects/env.ts';
 import type { Reported } from '../../durable-objects/fleet-shard/messages.ts';
@@ -18,6 +19,11 @@ export class Campaign extends real.Campaign {
   offered(): number {
     const state = this.ctx.storage.kv.get<{ counts: { offered: number }[] }>('state');
     return state?.counts.reduce((sum, { offered }) => sum + offered, 0) ?? 0;
+  }
+
+  /** Which share of all members' places the offers have come to, whatever has become of them: 0 to 1. */
+  reached(): number {
+    return (this.ctx.storage.kv.get<{ cursor: Cursor }>('state')?.cursor.h ?? 0) / 2 ** 32;
   }
 
   /** Whether members are still to be found, or to be written to the ledger. */
@@ -75,6 +81,9 @@ async function drive(url: URL, env: Env): Promise<Response> {
   switch (url.pathname) {
     case '/bench/claim':
       while ((await campaign.offered()) < n) await campaign.tick();
+      break;
+    case '/bench/reach':
+      while ((await campaign.reached()) < Number(url.searchParams.get('share'))) await campaign.tick();
       break;
     case '/bench/reports':
       for (let from = 1; from <= n; from += BATCH) {
