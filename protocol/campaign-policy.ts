@@ -109,7 +109,7 @@ const timeOfDay = z
   .regex(/^([01]\d|2[0-3]):[0-5]\d$/, { error: 'a time of day is HH:MM, from 00:00 to 23:59' });
 
 /** When updates may begin. A window whose `to` is not after its `from` ends on the next day. */
-export const maintenanceWindow = z.object({
+export const maintenanceWindow = z.strictObject({
   days: z.array(z.enum(DAYS)).min(1).max(7).optional(),
   from: timeOfDay,
   to: timeOfDay,
@@ -120,7 +120,7 @@ export const maintenanceWindow = z.object({
 export type MaintenanceWindow = z.infer<typeof maintenanceWindow>;
 
 /** Begins slowly and grows with every so many successes, up to the campaign's rate. */
-export const ramp = z.object({
+export const ramp = z.strictObject({
   base_rate_per_minute: z.int().min(1).max(1_000_000),
   increment_factor: z.number().gt(1).max(5).default(2),
   successes: z.int().min(1).max(1_000_000),
@@ -143,7 +143,7 @@ export const campaignPolicy = z.object({
   min_sample: z.int().min(1).max(100_000).default(20),
   /** How much a failure of each class counts. */
   failure_weights: z
-    .object({ failed: weight, rollback: weight, timeout: weight, rejected: weight })
+    .strictObject({ failed: weight, rollback: weight, timeout: weight, rejected: weight })
     .prefault({}),
   /** Members that fall silent after their update, more than others do, count as failed. */
   silence_gate: z.boolean().default(true),

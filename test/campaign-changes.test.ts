@@ -94,10 +94,21 @@ describe('changing a campaign', () => {
       [{ max_concurent: 1 }, 'max_concurent'],
       [{ target: { serial_no: ['CH-1'] } }, 'serial_no'],
       [{ stages: [stage] }, 'success_treshold'],
+      [{ windows: [{ from: '01:00', to: '02:00', timezone: 'Asia/Taipei' }] }, 'timezone'],
+      [{ ramp: { base_rate_per_minute: 1, successes: 1, factor: 3 } }, 'factor'],
+      [{ failure_weights: { rolled_back: 2 } }, 'rolled_back'],
     ] as const) {
-      const { status, body } = await sky.api('POST', '/campaigns', { name: 'x', firmware_id, ...wrong });
-      expect([status, JSON.stringify(body.errors)]).toEqual([422, expect.stringContaining(word)]);
+      for (const path of ['/campaigns', '/campaigns/preview']) {
+        const { status, body } = await sky.api('POST', path, { name: 'x', firmware_id, ...wrong });
+        expect([path, status, JSON.stringify(body.errors)]).toEqual([
+          path,
+          422,
+          expect.stringContaining(word),
+        ]);
+      }
     }
+    const whole = { name: 'x', firmware_id, max_concurrent: 1 };
+    expect((await sky.api('POST', '/campaigns/preview', whole)).status).toBe(200);
   });
 
   it('is cancelled once, and says so to whoever comes later', async () => {

@@ -40,9 +40,13 @@ const filter = paging.extend({
   /** Only those in the archive, or only the others. */
   archived: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
 });
+/** What makes a campaign; only the firmware need be said. */
 const previewBody = createCampaignBody
-  .pick({ firmware_id: true, target: true, safe_mode: true })
-  .extend({ stages: createCampaignBody.shape.stages.unwrap().optional() });
+  .extend({
+    name: createCampaignBody.shape.name.optional(),
+    stages: createCampaignBody.shape.stages.unwrap().optional(),
+  })
+  .strict();
 /** For `retry`: only devices that failed with this error. */
 const retryBody = z.object({ error: z.string().max(64).optional() }).optional();
 const retryRequest = { body: { required: false, content: { 'application/json': { schema: retryBody } } } };
