@@ -77,9 +77,11 @@ const metadata = z
   .record(z.string().max(128), z.unknown())
   .refine((said) => JSON.stringify(said).length <= MAX_METADATA, `at most ${MAX_METADATA} characters as JSON`)
   .refine(isStorableJson, 'no NUL, no half of a surrogate pair');
+/** Tags of one device, at most. */
+export const MAX_TAGS = 50;
 const tags = z
   .array(label)
-  .max(50)
+  .max(MAX_TAGS)
   .overwrite((said) => [...new Set(said)]);
 
 function isStorableJson(value: unknown): boolean {

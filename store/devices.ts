@@ -166,18 +166,24 @@ export async function approveDevice(db: Database, id: string): Promise<void> {
   await db.update(devices).set({ approved: true, updatedAt: new Date() }).where(eq(devices.id, id));
 }
 
-/** Adds and removes tags; answers the serial numbers that exist. Tags stay in their order, each once. */
+/**
+ * Adds and removes tags; answers the serial numbers that exist. Tags stay in their order, each once. Where a device
+ * would come to have more than `most` of them, none is changed.
+ */
 export async function tagDevices(
   db: Database,
-  serialNos: readonly string[],
-  add: readonly string[],
-  remove: readonly string[],
+  wanted: { serial_nos: readonly string[]; add: readonly string[]; remove: readonly string[]; most: number },
 ): Promise<string[]> {
+  const { serial_nos, add, remove, most } = wanted;
   const { rows } = await db.execute(sql`
-    UPDATE devices SET updated_at = now(), tags = ARRAY(
-      SELECT tag FROM unnest(tags || ${sql.param([...add])}::text[]) WITH ORDINALITY AS t(tag, n)
-      WHERE tag <> ALL(${sql.param([...remove])}::text[]) GROUP BY tag ORDER BY min(n))
-    WHERE serial_no = ANY(${sql.param([...serialNos])}::text[]) RETURNING serial_no`);
+    WITH wanted AS (
+      SELECT id, ARRAY(
+        SELECT tag FROM unnest(tags || ${sql.param([...add])}::text[]) WITH ORDINALITY AS t(tag, n)
+        WHERE tag <> ALL(${sql.param([...remove])}::text[]) GROUP BY tag ORDER BY min(n)) AS tags, cardinality(tags) AS before
+      FROM devices WHERE serial_no = ANY(${sql.param([...serial_nos])}::text[]) FOR UPDATE)
+    UPDATE devices d SET updated_at = now(), tags = wanted.tags FROM wanted
+    WHERE d.id = wanted.id AND NOT EXISTS (SELECT FROM wanted WHERE cardinality(tags) > GREATEST(before, ${most}::int))
+    RETURNING serial_no`);
   return rows.map((row) => String(row.serial_no));
 }
 

@@ -70,6 +70,12 @@ describe('the API', () => {
     }
     expect(statuses.slice(0, 10)).toEqual(Array(10).fill(401));
     expect(statuses.slice(10)).toEqual([429, 429]);
+    const refused = await fetch(`${sky.facts.url}/api/v1/auth/token`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ email: 'guess@x.example', password: 'x' }),
+    });
+    expect(refused.headers.get('Retry-After')).toBe('900');
   });
 
   it('lets each role do what it may, and nothing else', async () => {

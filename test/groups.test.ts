@@ -109,12 +109,28 @@ describe('devices by the hundred', () => {
     expect(await names('tag=no')).toEqual([]);
   });
 
+  it('have fifty tags at most, however they come by them', async () => {
+    await deliver(sky, [beat('MANY-1'), beat('MANY-2')]);
+    const tag = (serial_nos: string[], body: object) =>
+      sky.api('POST', '/devices/tags', { serial_nos, ...body });
+    const tags = (prefix: string) => Array.from({ length: 40 }, (_, i) => `${prefix}${i}`);
+    expect((await tag(['MANY-1'], { add: tags('a') })).status).toBe(200);
+    const more = await tag(['MANY-1', 'MANY-2'], { add: tags('b') });
+    expect([more.status, more.body.title]).toEqual([422, 'Too many tags']);
+    expect(await names('tag=b0')).toEqual([]);
+    expect((await tag(['MANY-1'], { add: tags('b'), remove: tags('a') })).status).toBe(200);
+    expect(await names('tag=b0')).toEqual(['MANY-1']);
+  });
+
   it('wait for approval where the settings say so, and go out of service for good', async () => {
     const { body } = await sky.api('GET', '/settings');
     await sky.api('PUT', '/settings', { version: body.version, settings: { approve_first: true } });
     await deliver(sky, [beat('WAIT-1')]);
     expect(await names('approved=false')).toEqual(['WAIT-1']);
+    const early = await sky.api('POST', '/devices/WAIT-1/commands', { command: 'reboot' });
+    expect([early.status, early.body.title]).toEqual([409, 'Device not approved']);
     expect((await sky.api('POST', '/devices/WAIT-1/approve')).body.approved).toBe(true);
+    expect((await sky.api('POST', '/devices/WAIT-1/commands', { command: 'reboot' })).status).toBe(202);
     expect(await names('approved=false')).toEqual([]);
     const total = async () => (await sky.api('GET', '/stats/devices')).body;
     expect((await sky.api('POST', '/devices/WAIT-1/decommission')).body).toMatchObject({

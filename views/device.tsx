@@ -179,7 +179,8 @@ const LabelsForm = ({ device, sent }: Pick<DeviceData, 'device' | 'sent'>) => {
 function situation(device: Device, latest: DeviceUpdate | undefined): string {
   const { approved, decommissioned, revoked, target_version, status, current_firmware } = device;
   if (decommissioned) return 'It is out of service for good.';
-  if (!approved) return 'It registered itself and waits for approval: until then no campaign has it.';
+  if (!approved)
+    return 'It registered itself and waits for approval: until then no campaign has it, and it takes no commands.';
   if (revoked) return 'Its certificate is revoked: it can neither connect nor download.';
   if (target_version !== null)
     return `It is being taken from ${current_firmware ?? 'unknown'} to ${target_version}.`;
@@ -306,6 +307,7 @@ const wrongIn = (sent: DeviceData['sent'], ...fields: string[]) =>
 
 export const DevicePage = ({ mayOperate, sent, ...live }: DeviceData) => {
   const { device } = live;
+  const takesCommands = mayOperate && device.approved && !device.revoked;
   return (
     <>
       <div class="head">
@@ -316,15 +318,13 @@ export const DevicePage = ({ mayOperate, sent, ...live }: DeviceData) => {
               Approve
             </Action>
           ) : null}
+          {takesCommands ? <Action to={`/devices/${device.serial_no}/reboot`}>Reboot</Action> : null}
           {mayOperate && !device.revoked ? (
-            <>
-              <Action to={`/devices/${device.serial_no}/reboot`}>Reboot</Action>
-              <AskFirst
-                to={`/devices/${device.serial_no}/revoke`}
-                label="Revoke"
-                question="Its certificate stops working at once. The device has to enrol anew before it can connect again."
-              />
-            </>
+            <AskFirst
+              to={`/devices/${device.serial_no}/revoke`}
+              label="Revoke"
+              question="Its certificate stops working at once. The device has to enrol anew before it can connect again."
+            />
           ) : null}
           {mayOperate && !device.decommissioned ? (
             <AskFirst
@@ -338,7 +338,7 @@ export const DevicePage = ({ mayOperate, sent, ...live }: DeviceData) => {
       <div class="visually-hidden" hx-ws:connect={`/live/devices/${device.serial_no}`} hx-swap="none" />
       <div id="device-changed" hidden />
       <DeviceLive {...live} />
-      {mayOperate && !device.revoked ? (
+      {takesCommands ? (
         <section class="panel">
           <h2>Change a setting</h2>
           <SettingsForm device={device} sent={wrongIn(sent, 'key', 'value')} />

@@ -5,6 +5,9 @@ import type { Problem } from '../protocol/api.ts';
 
 type FieldErrors = NonNullable<Problem['errors']>;
 
+/** Wrong passwords and tokens are counted for so many seconds, and whoever has tried too often waits as long. */
+export const ATTEMPTS_WINDOW_S = 900;
+
 /** An `application/problem+json` response. `detail` says what to do about it; input is never echoed. */
 export function problem(status: number, title: string, detail?: string, errors?: FieldErrors): Response {
   const body: Problem = {
@@ -19,6 +22,7 @@ export function problem(status: number, title: string, detail?: string, errors?:
     'Cache-Control': 'no-store',
   };
   if (status === 401) headers['WWW-Authenticate'] = 'Bearer realm="skylark"';
+  if (status === 429) headers['Retry-After'] = String(ATTEMPTS_WINDOW_S);
   return new Response(JSON.stringify(body), { status, headers });
 }
 

@@ -14,13 +14,12 @@ import { digestSecret } from '../../store/credentials.ts';
 import { insertEvents } from '../../store/device-events.ts';
 import { findDeviceBySerial } from '../../store/devices.ts';
 import { type DeviceEnv, requireDevice } from '../auth/device.ts';
-import { problem } from '../problem.ts';
+import { ATTEMPTS_WINDOW_S, problem } from '../problem.ts';
 import { BadRequest, caCertificates, issue, readRequest, revocationList } from './authority.ts';
 
 const MAX_REQUEST_BYTES = 16 * 1024;
 /** Wrong tokens for one serial number before enrolment is closed for a quarter of an hour. */
 const TRIES = 10;
-const TRIES_WINDOW_S = 900;
 
 /** Anybody may send here, so nothing larger is read at all. */
 const small = bodyLimit({
@@ -39,7 +38,7 @@ export const est = new Hono<DeviceEnv>()
     if (login === undefined)
       return unauthorized('Send HTTP Basic with the serial number and its enrolment token.');
     const attempts = c.env.COORDINATOR.getByName(`attempts:enrol:${login.serial_no}`);
-    if (!(await attempts.attempt(TRIES, TRIES_WINDOW_S))) {
+    if (!(await attempts.attempt(TRIES, ATTEMPTS_WINDOW_S))) {
       return problem(429, 'Too many attempts', 'Wait a quarter of an hour and try again.');
     }
     const device = await findDeviceBySerial(c.var.db, login.serial_no);

@@ -8,6 +8,7 @@ import {
   type ChangeDevice,
   type Device,
   device as deviceSchema,
+  MAX_TAGS,
   type tagDevices as tagDevicesBody,
 } from '../../protocol/api.ts';
 import type { Command } from '../../protocol/messages.ts';
@@ -117,8 +118,11 @@ async function commandExpiry(c: AppContext): Promise<Date> {
   return new Date(Date.now() + command_expiry_s * 1000);
 }
 
-/** Throws a 409 where nothing can reach the device any more. */
+/** Throws a 409 where nothing can reach the device any more, or nobody has approved it yet. */
 function mustBeInService(device: DeviceRow): void {
+  if (!device.approved) {
+    throw new ProblemError(409, 'Device not approved', 'It takes no commands before it is approved.');
+  }
   if (device.revokedAt === null && device.decommissionedAt === null) return;
   const state = device.decommissionedAt === null ? 'revoked' : 'decommissioned';
   throw new ProblemError(409, `Device ${state}`, `A ${state} device hears no commands.`);
@@ -212,7 +216,14 @@ export async function relabel(c: AppContext, device: DeviceRow, change: ChangeDe
 export async function tag(c: AppContext, wanted: z.infer<typeof tagDevicesBody>): Promise<number> {
   const { serial_nos, add, remove } = wanted;
   await mustExist(c, serial_nos);
-  const tagged = await tagDevices(c.var.db, serial_nos, add, remove);
+  const tagged = await tagDevices(c.var.db, { serial_nos, add, remove, most: MAX_TAGS });
+  if (tagged.length === 0) {
+    throw new ProblemError(
+      422,
+      'Too many tags',
+      `A device has at most ${MAX_TAGS} tags, and one of these would have more: no device was changed.`,
+    );
+  }
   await devicesChanged(c, tagged);
   await note(c, 'device.tag', 'devices', { add, remove, devices: tagged.length });
   return tagged.length;

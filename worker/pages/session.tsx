@@ -8,6 +8,7 @@ import { errorPage, signInPage } from '../../views/layout.tsx';
 import { identify, isSameOrigin, may, type Permission, sessionCookie } from '../auth/principal.ts';
 import { signIn } from '../auth/sign-in.ts';
 import type { AppContext, AppEnv } from '../context.ts';
+import { ATTEMPTS_WINDOW_S } from '../problem.ts';
 
 /** Only paths of our own: an address from outside must not lead anywhere else. */
 const safePath = (path: string | undefined): string =>
@@ -66,6 +67,7 @@ export const session = new Hono<AppEnv>()
       return c.html(
         signInPage('Too many attempts. Wait a quarter of an hour and try again.', email, next),
         429,
+        { 'Retry-After': String(ATTEMPTS_WINDOW_S) },
       );
     }
     if (result.kind === 'wrong') return c.html(signInPage('Wrong email or password.', email, next), 401);
