@@ -84,7 +84,7 @@ async function drive(url: URL, env: Env): Promise<Response> {
       break;
     case '/bench/reach':
       while ((await campaign.reached()) < Number(url.searchParams.get('share'))) await campaign.tick();
-      break;
+      return Response.json(await campaign.reached());
     case '/bench/reports':
       for (let from = 1; from <= n; from += BATCH) {
         const report = { status: url.searchParams.get('status'), timestamp: 0 } as Reported['report'];

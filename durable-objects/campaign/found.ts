@@ -75,6 +75,7 @@ export class Found {
       return [...fixed, f.gateway, f.zone, f.grp, f.error, f.detail];
     });
     const columns = Array.from({ length: 11 }, (_, i) => `value->>${i}`).join(', ');
+    // OR FAIL: see `member-rows.ts`.
     this.#sql.exec(`INSERT OR FAIL INTO found SELECT ${columns} FROM json_each(?)`, JSON.stringify(rows));
   }
 

@@ -47,3 +47,23 @@ describe('the members the clock looks at', () => {
     });
   });
 });
+
+describe('members that change together', () => {
+  it('are found and written whatever their serial numbers look like', async () => {
+    const names = ['0', '7', '007', '4294967294', '__proto__', 'constructor', 'A-1'];
+    const none = names.map((name) => [name, {}] as const);
+    await having(Object.fromEntries(none), (members) => {
+      members.batch(names, () => {
+        for (const [i, name] of names.entries()) {
+          const before = members.get(name);
+          if (before === undefined) throw new Error(`no member ${name}`);
+          members.save({ ...before, state: 'offered', attempt: i + 1 }, before);
+        }
+      });
+      expect(members.list(names).map(({ serial_no, attempt }) => [serial_no, attempt])).toEqual(
+        names.map((name, i) => [name, i + 1]),
+      );
+      expect(serials(members.unwritten(100).members).sort()).toEqual([...names].sort());
+    });
+  });
+});

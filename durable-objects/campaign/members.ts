@@ -65,6 +65,7 @@ export class Members {
       ).map((m) => m.serial_no),
     );
     const added = members.filter(({ serial_no }) => !there.has(serial_no));
+    // OR FAIL: see `member-rows.ts`.
     this.#sql.exec(
       `INSERT OR FAIL INTO members (h, serial_no, device_id, stage, state, from_version, version, gateway, zone, grp, error,
          detail, finished_at, updated_at)
