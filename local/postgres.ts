@@ -52,7 +52,8 @@ async function serve(program: string, cluster: string, directory: string, port: 
     listen_addresses: '127.0.0.1',
     port: String(port),
     unix_socket_directories: '',
-    shared_buffers: '64MB',
+    // The tables of a million devices and of a campaign for them. It takes memory only as it is filled.
+    shared_buffers: '512MB',
   };
   const args = [
     '-D',
