@@ -7,21 +7,21 @@ import { DurableObject } from 'cloudflare:workers';
 import type { DeviceUpdate } from '../../protocol/api.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
 import type { Rehearsal } from '../../protocol/rehearsal.ts';
-import { findCampaign, type StoredCampaign } from '../../store/campaigns.ts';
+import { findCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { findFirmware, listSteps, withdrawnReason } from '../../store/firmware.ts';
-import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import { Turns } from '../turns.ts';
 import { Book } from './book.ts';
-import { fingerprint, fixedSince, stale, type Wanted } from './change.ts';
+import type { Wanted } from './change.ts';
 import { Clock, ENDED, endedBy } from './clock.ts';
-import { artifactOf, type Definition, definitionOf } from './definition.ts';
+import { artifactOf, type Definition } from './definition.ts';
+import { Draft } from './draft.ts';
 import { contenderOf, rank, watch, yieldDevices } from './fleet.ts';
 import { Found } from './found.ts';
 import { afterHeard } from './joining.ts';
-import { writeCampaign, yieldWaiting } from './ledger.ts';
+import { yieldWaiting } from './ledger.ts';
 import { afterDelivery, isFinal, isPostponed, isStarted, leave, type Member, rejudged } from './member.ts';
 import { Members } from './members.ts';
 import { offerAsking } from './offering.ts';
@@ -52,11 +52,10 @@ export class Campaign extends DurableObject<Env> {
   readonly #pace = new Pace();
   readonly #watchers: Watchers;
   readonly #clock: Clock;
+  readonly #draft: Draft;
   /** Only a campaign that has begun keeps anything: reports for others must leave no trace here. */
   #book: Book | undefined;
   #ticking: Promise<void> = Promise.resolve();
-  /** Whatever begins a campaign, or ends it before it has begun. */
-  readonly #starts = new Turns();
   /** Whatever offers members the update, or takes offers back: each sees the room the one before has left. */
   readonly #offers = new Turns();
 
@@ -68,6 +67,11 @@ export class Campaign extends DurableObject<Env> {
     this.#watchers = new Watchers(ctx);
     this.#clock = new Clock(env, this.#db, this.#found, this.#pace, this.#offers);
     this.#book = Book.open(ctx.storage, this.#members);
+    this.#draft = new Draft(ctx.storage, env, this.#db, this.#watchers, {
+      book: () => this.#book,
+      begin: (definition) => this.#begin(definition),
+      change: (book, wanted) => this.#changeBegun(book, wanted),
+    });
   }
 
   /**
@@ -75,42 +79,27 @@ export class Campaign extends DurableObject<Env> {
    * changed since it was `seen` ({@link fingerprint}).
    */
   async start(definition: Definition, seen?: string): Promise<Outcome> {
-    return this.#starts.take(() => this.#start(definition, seen));
+    return this.#draft.start(definition, seen);
   }
 
   /** Notes who has approved the draft that was `seen`. */
   async approve(id: string, seen: string, actor: string): Promise<Outcome> {
-    return this.#starts.take(async () => {
-      const row = await this.#asSeen(id, seen);
-      if (row === undefined) return stale();
-      const status = this.#book?.state.status ?? row.status;
-      if (status !== 'draft') return refuse(`the campaign is ${status}`);
-      await writeCampaign(this.env, this.#db, id, { approvedBy: actor });
-      return { ok: true };
-    });
+    return this.#draft.approve(id, seen, actor);
   }
 
   /** Changes what is named of the campaign that was `seen`, here and in the ledger. */
-  async change(id: string, seen: string, change: Wanted): Promise<Outcome> {
-    return this.#starts.take(() => this.#change(id, seen, change));
+  async change(id: string, seen: string, wanted: Wanted): Promise<Outcome> {
+    return this.#draft.change(id, seen, wanted);
   }
 
   /** Forgets that it was to begin at some time. */
   async unschedule(): Promise<void> {
-    await this.#starts.take(() => this.#unschedule());
+    await this.#draft.unschedule();
   }
 
   /** Ends it before it has begun; false where it has begun, or somebody else has ended it. */
   async cancelUnbegun(id: string, reason: string): Promise<boolean> {
-    return this.#starts.take(async () => {
-      if (this.#book !== undefined) return false;
-      if ((await findCampaign(this.#db, id))?.row.status === 'cancelled') return false;
-      await this.#unschedule();
-      const change = { status: 'cancelled', statusReason: reason, finishedAt: new Date() } as const;
-      await writeCampaign(this.env, this.#db, id, change);
-      await this.#tellBefore(id);
-      return true;
-    });
+    return this.#draft.cancel(id, reason);
   }
 
   /** No new device starts from here on; those under way go on. */
@@ -291,8 +280,7 @@ export class Campaign extends DurableObject<Env> {
   }
 
   override async alarm(): Promise<void> {
-    const scheduled = this.ctx.storage.kv.get<string>('scheduled');
-    if (scheduled !== undefined) await this.#starts.take(() => this.#beginScheduled(scheduled));
+    await this.#draft.ring();
     const tick = this.#ticking.then(() => this.#tick());
     // One that fails is reported by its alarm, and the next one does its work.
     this.#ticking = tick.catch(() => undefined);
@@ -301,52 +289,6 @@ export class Campaign extends DurableObject<Env> {
     } finally {
       await this.#tickSoon(TICK_MS);
     }
-  }
-
-  async #start(definition: Definition, seen?: string): Promise<Outcome> {
-    if (this.#book !== undefined) return refuse(`the campaign is ${this.#book.state.status}`);
-    const row = (await findCampaign(this.#db, definition.id))?.row;
-    // Whoever asked may have read it before somebody else ended it, or changed it.
-    if (row?.status === 'cancelled') return refuse('the campaign is cancelled');
-    if (seen !== undefined && (row === undefined || (await fingerprint(row)) !== seen)) return stale();
-    await this.#unschedule();
-    const at = new Date(definition.policy.start_at ?? 0);
-    if (at.getTime() <= Date.now()) return this.#begin(definition);
-    this.ctx.storage.kv.put('scheduled', definition.id);
-    await this.ctx.storage.setAlarm(at.getTime());
-    const statusReason = `starts at ${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`;
-    await writeCampaign(this.env, this.#db, definition.id, { status: 'scheduled', statusReason });
-    await this.#tellBefore(definition.id);
-    return { ok: true };
-  }
-
-  /** Tells watchers how it stands before it has begun. */
-  async #tellBefore(id: string): Promise<void> {
-    const found = await findCampaign(this.#db, id);
-    if (found !== undefined) this.#watchers.tell(() => ledgerSnapshot(found));
-  }
-
-  /** The campaign's row, where it still says what was seen. */
-  async #asSeen(id: string, seen: string): Promise<StoredCampaign | undefined> {
-    const row = (await findCampaign(this.#db, id))?.row;
-    return row !== undefined && (await fingerprint(row)) === seen ? row : undefined;
-  }
-
-  async #change(id: string, seen: string, change: Wanted): Promise<Outcome> {
-    const row = await this.#asSeen(id, seen);
-    if (row === undefined) return stale();
-    const book = this.#book;
-    if (book !== undefined) {
-      const fixed = fixedSince(book.state, change);
-      if (fixed !== undefined) return refuse(fixed);
-      await this.#changeBegun(book, change);
-      await writeCampaign(this.env, this.#db, id, change);
-      return { ok: true };
-    }
-    if (row.status !== 'draft' && row.status !== 'scheduled') return refuse(`the campaign is ${row.status}`);
-    await writeCampaign(this.env, this.#db, id, { ...change, approvedBy: null });
-    if (row.status === 'scheduled') await this.#scheduleAgain(id);
-    return { ok: true };
   }
 
   /** What runs goes on as it is said now. */
@@ -365,27 +307,6 @@ export class Campaign extends DurableObject<Env> {
     const at = Date.now();
     this.#members.rewake((member) => rejudged(member, definition.policy, at));
     await this.#changed(book);
-  }
-
-  /** One that was to start by itself was changed: it needs approval anew where that is asked for, or another alarm. */
-  async #scheduleAgain(id: string): Promise<void> {
-    if ((await readSettings(this.env)).approve_campaigns) {
-      await this.#unschedule();
-      const statusReason = 'it was changed after its approval: it needs approval and a start anew';
-      await writeCampaign(this.env, this.#db, id, { status: 'draft', statusReason });
-      return;
-    }
-    const found = await findCampaign(this.#db, id);
-    if (found === undefined) return;
-    const outcome = await this.#start(definitionOf(found.row, found.firmware));
-    if (outcome.ok || this.#book !== undefined) return;
-    await writeCampaign(this.env, this.#db, id, { status: 'draft', statusReason: outcome.problem });
-  }
-
-  async #unschedule(): Promise<void> {
-    if (this.#book !== undefined) return;
-    this.ctx.storage.kv.delete('scheduled');
-    await this.ctx.storage.deleteAlarm();
   }
 
   /** Finds the members and opens the first stage; a large campaign does most of that in its ticks. */
@@ -414,25 +335,6 @@ export class Campaign extends DurableObject<Env> {
       await this.#tickSoon(0);
     }
     return { ok: true };
-  }
-
-  async #beginScheduled(id: string): Promise<void> {
-    if (this.#book === undefined && this.ctx.storage.kv.get('scheduled') === id) {
-      const found = await findCampaign(this.#db, id);
-      const outcome =
-        found === undefined
-          ? refuse('the campaign is gone')
-          : await this.#begin(definitionOf(found.row, found.firmware));
-      if (!outcome.ok) {
-        const change = {
-          status: 'cancelled',
-          statusReason: outcome.problem,
-          finishedAt: new Date(),
-        } as const;
-        await writeCampaign(this.env, this.#db, id, change);
-      }
-    }
-    this.ctx.storage.kv.delete('scheduled');
   }
 
   async #tick(): Promise<void> {
