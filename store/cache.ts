@@ -1,7 +1,7 @@
 /**
  * The cache (Upstash Redis over REST). It only ever saves time: when it is slow or down, reads go to the source and
- * nothing fails. A value is written through or forgotten when its source changes, and dies by itself after its time
- * to live. Whoever changes a source must see to it that `write` or `forget` succeeds in the end: see
+ * nothing fails. A value is amended or forgotten when its source changes, and dies by itself after its time to live.
+ * Whoever changes a source must see to it that `amend` or `forget` succeeds in the end: see
  * `durable-objects/coordinator/stale-keys.ts`.
  */
 import { Redis } from '@upstash/redis';
@@ -54,17 +54,27 @@ export interface Cache {
     ttl_s: number,
     load: () => Promise<Value>,
   ): Promise<Value>;
-  /** Writes new values through; false where the cache did not take them. One command. */
-  write(entries: readonly (readonly [key: string, value: unknown])[], ttl_s: number): Promise<boolean>;
+  /**
+   * Writes changed fields of objects through, where they are held; those that are not are forgotten, as by `forget`.
+   * False where the cache did not take it. One command.
+   */
+  amend(entries: readonly (readonly [key: string, changed: object])[]): Promise<boolean>;
   /** Forgets keys whose source has changed; false where the cache did not take it. One command. */
   forget(keys: readonly string[]): Promise<boolean>;
   /** Throws where the cache does not answer. */
   ping(): Promise<void>;
 }
 
-/** Sets every KEYS[i] to ARGV[i + 1] for ARGV[1] seconds, but for those forgotten lately: the value may be from before. */
-const WRITE = `for i, key in ipairs(KEYS) do
-  if redis.call('GET', key) ~= '${FORGOTTEN}' then redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1]) end
+/** A value with more changes behind it than this many bytes is rather loaded anew. */
+const MOST_BYTES = 65_536;
+/**
+ * Appends the change ARGV[i + 1] to every KEYS[i]. Where nothing is held, somebody may just have loaded the value from
+ * before the change.
+ */
+const AMEND = `for i, key in ipairs(KEYS) do
+  local held = redis.call('GET', key)
+  if held and held ~= '${FORGOTTEN}' and #held < ${MOST_BYTES} then redis.call('APPEND', key, ARGV[i + 1])
+  else redis.call('SET', key, '${FORGOTTEN}', 'EX', ARGV[1]) end
 end
 return #KEYS`;
 const FORGET = `for _, key in ipairs(KEYS) do redis.call('SET', key, '${FORGOTTEN}', 'EX', ARGV[1]) end return #KEYS`;
@@ -94,11 +104,11 @@ export function openCache(address: CacheAddress): Cache {
       }
       return value;
     },
-    write: (entries, ttl_s) =>
+    amend: (entries) =>
       run(
-        WRITE,
+        AMEND,
         entries.map(([key]) => key),
-        [String(ttl_s), ...entries.map(([, value]) => JSON.stringify(value))],
+        [String(FORGOTTEN_S), ...entries.map(([, changed]) => `\n${JSON.stringify(changed)}`)],
       ),
     forget: (keys) => run(FORGET, keys, [String(FORGOTTEN_S)]),
     async ping() {
@@ -117,9 +127,11 @@ async function attempt<Value>(ask: () => Promise<Value>): Promise<Value | undefi
   }
 }
 
+/** A line of JSON, and one for each change since, the latest last. JSON on the wire has no line breaks. */
 function parse<Value>(shape: z.ZodType<Value>, text: string): Value | undefined {
   try {
-    return shape.safeParse(JSON.parse(text)).data;
+    const [value, ...changes]: unknown[] = text.split('\n').map((line) => JSON.parse(line));
+    return shape.safeParse(changes.length === 0 ? value : Object.assign({}, value, ...changes)).data;
   } catch {
     return undefined;
   }

@@ -4,7 +4,6 @@ import {
   arrayOverlaps,
   asc,
   eq,
-  getTableColumns,
   gt,
   gte,
   inArray,
@@ -220,27 +219,57 @@ export interface DeviceReport {
   back?: boolean;
 }
 
+/** What of a row a report does not say itself: a whole row costs as much to answer as to write. */
+const reported = {
+  id: devices.id,
+  serialNo: devices.serialNo,
+  status: devices.status,
+  group: devices.group,
+  revokedAt: devices.revokedAt,
+  decommissionedAt: devices.decommissionedAt,
+};
+export type ReportedDevice = Pick<DeviceRow, keyof typeof reported>;
+
+/** What the API shows otherwise of a device ({@link deviceOf}) once a report of it was recorded at `at`. */
+export function changedBy(
+  report: DeviceReport,
+  { status, group }: ReportedDevice,
+  at: Date,
+): Partial<Device> {
+  const { model, current_firmware, last_seen, state, battery, temperature, apps } = report;
+  const readings = { state, battery, temperature, apps };
+  return {
+    model,
+    current_firmware,
+    status,
+    group,
+    last_seen: last_seen.toISOString(),
+    updated_at: at.toISOString(),
+    ...Object.fromEntries(Object.entries(readings).filter(([, said]) => said !== undefined)),
+  };
+}
+
 /**
- * Writes what devices said of themselves, inserting those unknown so far, and answers all of their rows. An
+ * Writes what devices said of themselves at `at`, inserting those unknown so far, and answers what came of each. An
  * update in flight shows as `updating`. Those inserted are `approved`, or wait for it. One statement where all are
  * known, four otherwise. Sorted by serial number so that concurrent batches cannot deadlock.
  */
 export async function recordReports(
   db: Database,
   reports: readonly DeviceReport[],
-  approved: boolean,
-): Promise<DeviceRow[]> {
+  { approved, at }: { approved: boolean; at: Date },
+): Promise<ReportedDevice[]> {
   if (reports.length === 0) return [];
   const sorted = [...reports].sort((a, b) => (a.serial_no < b.serial_no ? -1 : 1));
   const back = sorted.filter((report) => report.back === true);
   const known =
     back.length === 0
-      ? await updateReported(db, sorted)
-      : (await db.batch([noteBack(db, back), updateReported(db, sorted)]))[1];
+      ? await updateReported(db, sorted, at)
+      : (await db.batch([noteBack(db, back), updateReported(db, sorted, at)]))[1];
   if (known.length === sorted.length) return known;
   const met = new Set(known.map((row) => row.serialNo));
   const unknown = sorted.filter(({ serial_no }) => !met.has(serial_no));
-  const [, fresh] = await db.batch([insertReported(db, unknown, approved), updateReported(db, unknown)]);
+  const [, fresh] = await db.batch([insertReported(db, unknown, approved), updateReported(db, unknown, at)]);
   return [...known, ...fresh];
 }
 
@@ -251,7 +280,7 @@ const noteBack = (db: Database, back: readonly DeviceReport[]) =>
                   JOIN devices d ON d.serial_no = r.serial_no WHERE d.status = 'offline')
     ${noteConnection('online', sql`back`, sql`last_seen`)}`);
 
-const updateReported = (db: Database, reports: readonly DeviceReport[]) =>
+const updateReported = (db: Database, reports: readonly DeviceReport[], at: Date) =>
   db
     .update(devices)
     .set({
@@ -264,11 +293,11 @@ const updateReported = (db: Database, reports: readonly DeviceReport[]) =>
       battery: sql`COALESCE(r.battery, ${devices.battery})`,
       temperature: sql`COALESCE(r.temperature, ${devices.temperature})`,
       apps: sql`COALESCE(r.apps, ${devices.apps})`,
-      updatedAt: sql`now()`,
+      updatedAt: at,
     })
     .from(reportedRows(reports))
     .where(sql`${devices.serialNo} = r.serial_no`)
-    .returning(getTableColumns(devices));
+    .returning(reported);
 
 const insertReported = (db: Database, reports: readonly DeviceReport[], approved: boolean) =>
   db.execute(sql`

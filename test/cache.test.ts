@@ -46,6 +46,13 @@ describe('with a cache that is away', () => {
       (await cached('device:CACHED'))?.includes('v1.2.0'),
     );
     expect(await read()).toMatchObject({ current_firmware: 'v1.2.0' });
+    const next = { current_firmware: 'v1.2.0', battery: 71 };
+    await deliver(sky, [beat('CACHED', next, Date.now() + 4000)]);
+    await eventually('the battery in the cache', async () => (await cached('device:CACHED'))?.includes('71'));
+    const { body } = await sky.api('GET', '/devices/CACHED');
+    expect(body).toMatchObject({ ...next, group: 'while-away' });
+    // A list is read from the ledger: both must say the same, to the last field.
+    expect((await sky.api('GET', '/devices?q=CACHED')).body.items).toEqual([body]);
   });
 
   it('holds firmware, and forgets it when it is published, withdrawn or deleted', async () => {

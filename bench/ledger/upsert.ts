@@ -63,7 +63,7 @@ async function throughStore(db: Database, from: number, battery: number): Promis
     last_seen: new Date(),
     battery,
   }));
-  await recordReports(db, reports, true);
+  await recordReports(db, reports, { approved: true, at: new Date() });
 }
 
 async function inServer(pool: Pool, from: number, battery: number): Promise<void> {

@@ -5,12 +5,11 @@
 import { DurableObject } from 'cloudflare:workers';
 import { type VersionedSettings, versionedSettings } from '../../protocol/settings.ts';
 import { upTopic } from '../../protocol/topics.ts';
-import { type Cache, cacheKey, openCache, TTL_S } from '../../store/cache.ts';
+import { type Cache, cacheKey, openCache } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import {
+  changedBy,
   type DeviceReport,
-  type DeviceRow,
-  deviceOf,
   findDevices,
   recordLastSeen,
   recordOffline,
@@ -26,7 +25,7 @@ import { DeletedDevices } from './deleted-devices.ts';
 import { EarlyMessages } from './early-messages.ts';
 import { recordEvents } from './events.ts';
 import type { DeviceMessage, Refusal } from './messages.ts';
-import { isLate, isNews, type Presence, saidAt } from './presence.ts';
+import { isLate, isNews, type Presence, recordAfter, recordOf, saidAt } from './presence.ts';
 import { Presences } from './presences.ts';
 import { Uplinks } from './uplinks.ts';
 import { UsedTokens } from './used-tokens.ts';
@@ -264,23 +263,35 @@ export class FleetShard extends DurableObject<Env> {
       if (known?.record === undefined && this.#deleted.has(m.serial_no, Date.now())) continue;
       if (isNews(known, m.heartbeat, m.received_at)) {
         const back = known?.online === false || news.get(m.serial_no)?.back === true;
-        const last_seen = new Date(m.received_at);
+        const last_seen = new Date(Math.max(m.received_at, known?.record?.last_seen ?? 0));
         news.set(m.serial_no, { ...m.heartbeat, status: 'online', last_seen, back });
       }
     }
-    const rows = await recordReports(this.#db, [...news.values()], !this.#approveFirst);
-    for (const row of rows) this.#presences.meet(row);
-    this.#writeThrough(rows);
-    const early = rows.length === 0 ? [] : this.#early.of(rows.map(({ serialNo }) => serialNo));
+    await this.#record(news);
+    const early = news.size === 0 ? [] : this.#early.of([...news.keys()]);
     const refusals = await this.#apply(messages);
     // Who has come online must be judged also by whoever remembers nothing but this.
-    if (rows.length > 0) this.#presences.flush();
+    if (news.size > 0) this.#presences.flush();
     const deviceIds = new Map<string, string>();
     for (const { serial_no } of messages) {
       const record = this.#presences.get(serial_no)?.record;
       if (record !== undefined) deviceIds.set(serial_no, record.device_id);
     }
     return { refusals, deviceIds, early };
+  }
+
+  /** Brings the ledger up to date, and what is remembered and cached of it. */
+  async #record(news: ReadonlyMap<string, DeviceReport>): Promise<void> {
+    const at = new Date();
+    const devices = await recordReports(this.#db, [...news.values()], { approved: !this.#approveFirst, at });
+    const changes = devices.flatMap((device) => {
+      const report = news.get(device.serialNo);
+      if (report === undefined) return [];
+      const before = this.#presences.get(device.serialNo)?.record;
+      this.#presences.meet(device, recordAfter(before, report, device));
+      return [[cacheKey.device(device.serialNo), changedBy(report, device, at)] as const];
+    });
+    this.#writeThrough(changes);
   }
 
   async #apply(messages: readonly DeviceMessage[]): Promise<Refusal[]> {
@@ -347,21 +358,19 @@ export class FleetShard extends DurableObject<Env> {
   /** What the ledger knows of these devices, where memory does not. */
   async #load(serialNos: readonly string[]): Promise<void> {
     const unknown = new Set(serialNos.filter((serial) => this.#presences.get(serial)?.record === undefined));
-    for (const row of await findDevices(this.#db, [...unknown])) this.#presences.meet(row);
+    for (const row of await findDevices(this.#db, [...unknown])) this.#presences.meet(row, recordOf(row));
   }
 
   /** Behind the answer's back: the ledger has it, and a cache that is slow must not slow down the fleet. */
-  #writeThrough(rows: readonly DeviceRow[]): void {
-    if (rows.length === 0) return;
-    const entries = rows.map((row) => [cacheKey.device(row.serialNo), deviceOf(row)] as const);
+  #writeThrough(changes: readonly (readonly [key: string, changed: object])[]): void {
+    if (changes.length === 0) return;
     this.ctx.waitUntil(
       this.#cacheTurns.take(async () => {
-        if (!(await this.#cache.write(entries, TTL_S.device))) {
-          await invalidate(
-            this.env,
-            entries.map(([key]) => key),
-          );
-        }
+        if (await this.#cache.amend(changes)) return;
+        await invalidate(
+          this.env,
+          changes.map(([key]) => key),
+        );
       }),
     );
   }

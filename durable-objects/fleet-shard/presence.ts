@@ -1,7 +1,7 @@
 /** When a device counts as online, and what of a message is news for the ledger. Pure. */
 import { SESSION_S } from '../../protocol/bridge.ts';
 import type { Heartbeat } from '../../protocol/messages.ts';
-import type { DeviceRow } from '../../store/devices.ts';
+import type { DeviceReport, DeviceRow, ReportedDevice } from '../../store/devices.ts';
 
 /** What a shard knows of a device at all times. Times are Unix milliseconds. */
 export interface Presence {
@@ -57,6 +57,25 @@ export function recordOf(row: DeviceRow): Recorded {
     temperature: row.temperature,
     apps: row.apps === null ? null : canonical(row.apps),
     last_seen: row.lastSeen?.getTime() ?? 0,
+  };
+}
+
+/** The same once a report was recorded: what that does not say stays. */
+export function recordAfter(
+  before: Recorded | undefined,
+  { model, current_firmware, last_seen, state, battery, temperature, apps }: DeviceReport,
+  { id, revokedAt, decommissionedAt }: ReportedDevice,
+): Recorded {
+  return {
+    device_id: id,
+    revoked: revokedAt !== null || decommissionedAt !== null,
+    model,
+    current_firmware,
+    state: state ?? before?.state ?? null,
+    battery: battery ?? before?.battery ?? null,
+    temperature: temperature ?? before?.temperature ?? null,
+    apps: apps === undefined ? (before?.apps ?? null) : canonical(apps),
+    last_seen: last_seen.getTime(),
   };
 }
 

@@ -1,7 +1,7 @@
 /** Every device of a shard in memory, remembered in SQLite: a row when it is first heard, its times in one packed blob. */
 import type { DeviceRow } from '../../store/devices.ts';
 import { pack, unpack } from './packed.ts';
-import { COARSE_MS, type Presence, patientUntil, recordOf } from './presence.ts';
+import { COARSE_MS, type Presence, patientUntil, type Recorded } from './presence.ts';
 import { TimeWheel } from './time-wheel.ts';
 
 /** What changed in memory is in the blob after this long; busy shards write it whenever the wheel turns. */
@@ -43,13 +43,15 @@ export class Presences {
   }
 
   /**
-   * The device of this row; known from now on. It is offline where the ledger says so: that is written first, and what
-   * is remembered may be from before. Only who counts as offline here too is brought back there by a heartbeat.
+   * The device that has this record in the ledger; known from now on. It is offline where the ledger says so: that is
+   * written first, and what is remembered may be from before. Only who counts as offline here too is brought back there
+   * by a heartbeat.
    */
-  meet(row: DeviceRow): Presence {
-    const known = this.#devices.get(row.serialNo) ?? this.#add(row);
-    if (row.status === 'offline') known.online = false;
-    known.record = recordOf(row);
+  meet({ serialNo, status }: Pick<DeviceRow, 'serialNo' | 'status'>, record: Recorded): Presence {
+    const online = status !== 'offline';
+    const known = this.#devices.get(serialNo) ?? this.#add(serialNo, online, record.last_seen);
+    if (!online) known.online = false;
+    known.record = record;
     return known;
   }
 
@@ -158,21 +160,21 @@ export class Presences {
     this.#dirtySince = undefined;
   }
 
-  #add(row: DeviceRow): Presence {
+  #add(serialNo: string, online: boolean, lastSeen: number): Presence {
     const slot = this.#freeSlots.pop() ?? this.#slots++;
-    this.#sql.exec('INSERT INTO slots (slot, serial_no) VALUES (?, ?)', slot, row.serialNo);
+    this.#sql.exec('INSERT INTO slots (slot, serial_no) VALUES (?, ?)', slot, serialNo);
     const known: Presence = {
-      serial_no: row.serialNo,
+      serial_no: serialNo,
       slot,
-      online: row.status !== 'offline',
-      last_seen: row.lastSeen?.getTime() ?? 0,
+      online,
+      last_seen: lastSeen,
       said_at: 0,
       gone_at: 0,
       timed: false,
       readings: {},
       record: undefined,
     };
-    this.#devices.set(row.serialNo, known);
+    this.#devices.set(serialNo, known);
     if (known.online) this.#time(known);
     return known;
   }
