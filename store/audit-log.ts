@@ -1,5 +1,9 @@
 /** Who did what. Rows are only ever added. */
+import { and, desc, eq, lt, or, sql } from 'drizzle-orm';
+import type { Page, Paging } from '../protocol/api.ts';
+import type { AuditFilter, AuditRecord } from '../protocol/audit.ts';
 import type { Database } from './connection.ts';
+import { pageOf, readCursor, timeAndUuidKey } from './page.ts';
 import { auditLog } from './schema.ts';
 
 export interface AuditEntry {
@@ -15,5 +19,40 @@ export interface AuditEntry {
 
 /** The statement that adds an entry; batch it with the write it tells of. */
 export function auditEntry(db: Database, entry: AuditEntry) {
-  return db.insert(auditLog).values(entry);
+  // The database's own clock is finer than a cursor.
+  return db.insert(auditLog).values({ ...entry, at: new Date() });
+}
+
+/** A page of the log, newest first. */
+export async function listAudit(
+  db: Database,
+  { actor, action, subject, allowed }: AuditFilter,
+  paging: Paging,
+): Promise<Page<AuditRecord>> {
+  const [at, id] = readCursor(paging.cursor, timeAndUuidKey) ?? [];
+  const rows = await db
+    .select()
+    .from(auditLog)
+    .where(
+      and(
+        actor === undefined ? undefined : eq(auditLog.actor, actor),
+        action === undefined ? undefined : eq(auditLog.action, action),
+        subject === undefined ? undefined : eq(auditLog.subject, subject),
+        allowed === undefined ? undefined : eq(auditLog.allowed, allowed),
+        at === undefined || id === undefined
+          ? undefined
+          : or(
+              lt(auditLog.at, sql`${at}::timestamptz`),
+              and(eq(auditLog.at, sql`${at}::timestamptz`), lt(auditLog.id, id)),
+            ),
+      ),
+    )
+    .orderBy(desc(auditLog.at), desc(auditLog.id))
+    .limit(paging.limit + 1);
+  return pageOf(
+    rows,
+    paging.limit,
+    (row) => [row.at.toISOString(), row.id],
+    (row) => ({ ...row, at: row.at.toISOString() }),
+  );
 }

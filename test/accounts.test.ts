@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { call, type Skylark, startSkylark } from './skylark.ts';
+import { call, eventually, type Skylark, startSkylark } from './skylark.ts';
 
 let sky: Skylark;
 const url = () => sky.facts.url;
@@ -87,6 +87,49 @@ describe('people', () => {
       { email: 'a@example.com', role: 'viewer', password: 'short' },
     ]) {
       expect((await sky.api('POST', '/users', wrong)).status).toBe(422);
+    }
+  });
+});
+
+describe('the audit log', () => {
+  type Entry = { actor: string; action: string; subject: string; allowed: boolean };
+  const entries = async (query: string) =>
+    (await sky.api('GET', `/audit-log?${query}`)).body as { items: Entry[]; next_cursor: string | null };
+
+  it('has what was done, what was not allowed, and every sign-in; filters combine, and pages leave nothing out', async () => {
+    const { body } = await sky.api('POST', '/users', { email: 'auditor@example.com', role: 'viewer' });
+    expect((await signIn('auditor@example.com', 'wrong')).status).toBe(401);
+    const { token } = await signIn('auditor@example.com', body.password);
+    expect((await call(url(), token, 'GET', '/audit-log')).status).toBe(403);
+    expect((await signIn('nobody@example.com', 'wrong')).status).toBe(401);
+
+    const about = await eventually('both sign-ins', async () => {
+      const { items } = await entries('subject=auditor@example.com&limit=10');
+      return items.length === 3 ? items : undefined;
+    });
+    expect(about).toMatchObject([
+      { actor: 'user:auditor@example.com', action: 'user.sign_in', allowed: true },
+      { actor: 'user:auditor@example.com', action: 'user.sign_in', allowed: false },
+      { action: 'user.create', allowed: true },
+    ]);
+    const refused = await entries(
+      'actor=user:auditor@example.com&allowed=false&action=GET%20/api/v1/audit-log',
+    );
+    expect(refused.items).toMatchObject([{ subject: 'administer' }]);
+    expect((await entries('subject=nobody@example.com')).items).toEqual([]);
+
+    const all = await entries('limit=200');
+    const paged: Entry[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const next = await entries(`limit=2${cursor === '' ? '' : `&cursor=${cursor}`}`);
+      paged.push(...next.items);
+      cursor = next.next_cursor;
+    }
+    expect(paged).toEqual(all.items);
+    for (const wrong of ['allowed=maybe', 'actor=%00', 'cursor=x', 'limit=0']) {
+      const answer = await sky.api('GET', `/audit-log?${wrong}`);
+      expect([400, 422]).toContain(answer.status);
+      expect(answer.type).toContain('application/problem+json');
     }
   });
 });

@@ -455,6 +455,7 @@ describe('the dashboard in a real browser', () => {
       '/groups/new',
       '/settings',
       '/settings/access',
+      '/settings/audit-log',
       '/account',
       '/firmware',
       '/firmware/new',

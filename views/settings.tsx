@@ -244,7 +244,7 @@ const History = ({ history, now }: SettingsData) => (
               Version {version} by {actor}
             </span>
             <When at={at} now={now} />
-            <span class="soft mono wrap">{change}</span>
+            <span class="soft mono whole">{change}</span>
           </li>
         ))}
       </ol>
@@ -260,9 +260,14 @@ export const SettingsPage = (data: SettingsData) => (
         <p class="sub">For the whole fleet. A change holds at once, everywhere.</p>
       </div>
       {data.mayChange ? (
-        <a class="button" href="/settings/access">
-          People and API keys
-        </a>
+        <div class="actions">
+          <a class="button" href="/settings/access">
+            People and API keys
+          </a>
+          <a class="button" href="/settings/audit-log">
+            Audit log
+          </a>
+        </div>
       ) : null}
     </div>
     <section class="panel">

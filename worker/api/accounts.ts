@@ -1,7 +1,16 @@
-/** `/users`, `/api-keys`: who may come in. */
+/** `/users`, `/api-keys`: who may come in; `/audit-log`: what they did. */
 import { z } from '@hono/zod-openapi';
-import { apiKey, changeUser as changeUserBody, createApiKey, createUser, user } from '../../protocol/api.ts';
+import {
+  apiKey,
+  changeUser as changeUserBody,
+  createApiKey,
+  createUser,
+  paging,
+  user,
+} from '../../protocol/api.ts';
+import { auditFilter, auditRecord } from '../../protocol/audit.ts';
 import { listApiKeys, listUsers } from '../../store/accounts.ts';
+import { listAudit } from '../../store/audit-log.ts';
 import { requires } from '../auth/principal.ts';
 import {
   changeUser,
@@ -17,6 +26,21 @@ const tags = ['accounts'];
 const administer = requires('administer');
 
 export const accounts = router()
+  .openapi(
+    route({
+      method: 'get',
+      path: '/audit-log',
+      tags,
+      summary: 'Who did what, newest first; with filters that combine',
+      middleware: [administer] as const,
+      request: { query: paging.extend(auditFilter.shape) },
+      responses: { 200: json(page(auditRecord), 'A page of what was done, and of what was not allowed') },
+    }),
+    async (c) => {
+      const { limit, cursor, ...filter } = c.req.valid('query');
+      return c.json(await listAudit(c.var.db, filter, { limit, cursor }), 200);
+    },
+  )
   .openapi(
     route({
       method: 'get',

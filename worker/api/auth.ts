@@ -24,7 +24,7 @@ export const auth = router().openapi(
   }),
   async (c) => {
     const { email, password } = c.req.valid('json');
-    const result = await signIn(c.env, c.var.db, email, password);
+    const result = await signIn(c, email, password);
     if (result.kind === 'too_many') {
       throw new ProblemError(429, 'Too many attempts', 'Wait a quarter of an hour and try again.');
     }

@@ -110,7 +110,7 @@ export const access = new Hono<AppEnv>()
     if (user === undefined) return c.html(errorPage('Not for API keys', 'A key has no password.'), 403);
     const wanted = changeUserBody.pick({ password: true }).required().safeParse(said);
     if (!wanted.success) return accountPage(c, fieldErrors(wanted.error));
-    const { kind } = await signIn(c.env, c.var.db, user.email, current);
+    const { kind } = await signIn(c, user.email, current);
     if (kind !== 'ok') {
       const message =
         kind === 'wrong' ? 'this is not your password' : 'too many attempts: wait a quarter of an hour';

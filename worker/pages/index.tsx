@@ -1,9 +1,11 @@
 /** Every page, behind one strict content security policy. */
 import { Hono } from 'hono';
+import { BadCursor } from '../../store/page.ts';
 import { errorPage } from '../../views/layout.tsx';
 import type { AppEnv } from '../context.ts';
 import { ProblemError, problemOf } from '../problem.ts';
 import { access } from './access.tsx';
+import { auditLog } from './audit-log.tsx';
 import { campaignForms } from './campaign-forms.tsx';
 import { campaignRehearsal } from './campaign-rehearsal.tsx';
 import { campaignReports } from './campaign-reports.tsx';
@@ -48,10 +50,12 @@ for (const part of [
   campaignReports,
   settings,
   access,
+  auditLog,
 ])
   pages.route('/', part);
 
 pages.onError(async (error, c) => {
+  if (error instanceof BadCursor) return c.html(errorPage('No such page', `${error.message}.`), 400);
   if (!(error instanceof ProblemError)) throw error;
   const { title, detail } = await problemOf(error);
   return c.html(errorPage(title, detail ?? ''), error.status);

@@ -62,7 +62,7 @@ export const session = new Hono<AppEnv>()
     const form = await c.req.parseBody();
     const [email, password] = [String(form.email ?? ''), String(form.password ?? '')];
     const next = safePath(String(form.next ?? '/'));
-    const result = await signIn(c.env, c.var.db, email, password);
+    const result = await signIn(c, email, password);
     if (result.kind === 'too_many') {
       return c.html(
         signInPage('Too many attempts. Wait a quarter of an hour and try again.', email, next),
