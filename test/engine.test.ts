@@ -31,6 +31,13 @@ describe('the campaign engine', () => {
     channel: 'status',
     payload: { campaign_id: id, status, timestamp: Math.floor(Date.now() / 1000), ...more },
   });
+  /** The broker says that it is gone. */
+  const gone = (serial_no: string): Said => ({
+    serial_no,
+    channel: 'status',
+    payload: { status: 'offline' },
+    at: Date.now() + 1,
+  });
   const make = async (body: object) => {
     const made = await sky.api('POST', '/campaigns', { name: 'engine', ...body });
     expect(made.status, JSON.stringify(made.body)).toBe(201);
@@ -404,18 +411,26 @@ describe('the campaign engine', () => {
     const canary = await offered(id, 3);
     await update(id, canary, of, 'v2.0.0');
     await eventually('them to complete', async () => (await metrics(id)).counts.completed === 3);
-    await deliver(
-      sky,
-      canary.map((name) => ({
-        serial_no: name,
-        channel: 'status',
-        payload: { status: 'offline' },
-        at: Date.now() + 1,
-      })),
-    );
+    await deliver(sky, canary.map(gone));
     await become(id, 'paused');
     expect((await campaign(id)).status_reason).toMatch(/3 of 3 failed or fell silent after the update/);
     expect((await metrics(id)).counts.pending).toBe(27);
+  });
+
+  it('stops for silence in its only stage, too, by what was usual when it began', async () => {
+    const of = model('all-silent');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const names = serials('ALL', 6);
+    await fleet(names, of);
+    const id = await start({
+      firmware_id: firmware.id,
+      stages: [{ name: 'everyone', percentage: 100, min_duration_s: 3600 }],
+    });
+    await update(id, await offered(id, 6), of, 'v2.0.0');
+    await eventually('them to complete', async () => (await metrics(id)).counts.completed === 6);
+    await deliver(sky, names.map(gone));
+    await become(id, 'paused');
+    expect((await campaign(id)).status_reason).toMatch(/6 of 6 failed or fell silent after the update/);
   });
 
   it('is joined by devices that come to match, when it is dynamic', async () => {

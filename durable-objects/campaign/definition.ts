@@ -8,6 +8,7 @@ import {
 import type { CampaignRow } from '../../store/campaigns.ts';
 import type { FirmwareRow } from '../../store/firmware.ts';
 import type { Cursor } from './member-rows.ts';
+import type { Sample } from './silence.ts';
 import type { Counts, Failures } from './stages.ts';
 
 /** A firmware as a campaign brings it. */
@@ -111,6 +112,8 @@ export interface CampaignState {
   accepted_members: number;
   /** Completed members of the open stage that are silent beyond what is usual. */
   silent: number;
+  /** What was usual for devices that were not updated, when it was seen last. */
+  control: (Sample & { at: number }) | null;
   /** An operator has accepted the silence in the open stage. */
   silence_accepted: boolean;
   cursor: Cursor;

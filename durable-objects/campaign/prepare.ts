@@ -27,6 +27,7 @@ export const unprepared = (definition: Definition, now: number): CampaignState =
   accepted_failures: 0,
   accepted_members: 0,
   silent: 0,
+  control: null,
   silence_accepted: false,
   cursor: { h: -1, serial_no: '' },
   counts: definition.policy.stages.map(emptyCounts),

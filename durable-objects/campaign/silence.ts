@@ -14,13 +14,16 @@ const SIGNIFICANT = 0.05;
 /** Fewer devices than this say nothing about what is usual. */
 const LEAST_CONTROL = 5;
 
+/** Whether the control group is large enough to tell what is usual. */
+export const isTelling = ({ devices }: Sample): boolean => devices >= LEAST_CONTROL;
+
 /**
  * How many of the updated devices are silent beyond what is usual; 0 where that may well be chance, or nobody knows
  * what is usual. The usual share is estimated from the control group with half a silent device added to each side
  * (Jeffreys' prior), and the excess must be significant by the binomial distribution.
  */
 export function excessSilence(updated: Sample, control: Sample): number {
-  if (updated.silent === 0 || control.devices < LEAST_CONTROL) return 0;
+  if (updated.silent === 0 || !isTelling(control)) return 0;
   const usual = (control.silent + 0.5) / (control.devices + 1);
   if (atLeast(updated.silent, updated.devices, usual) >= SIGNIFICANT) return 0;
   return Math.max(0, updated.silent - usual * updated.devices);
