@@ -67,9 +67,11 @@ describe('people', () => {
     expect((await call(url(), token, 'GET', '/devices')).status).toBe(403);
     await sky.api('PUT', `/users/${idOf(made)}`, { password: 'a longer password' });
     expect((await signIn('operator@example.com', made.body.password)).status).toBe(401);
-    expect((await signIn('operator@example.com', 'a longer password')).status).toBe(200);
-    expect((await sky.api('DELETE', `/users/${idOf(made)}`)).status).toBe(204);
     expect((await call(url(), token, 'GET', '/firmware')).status).toBe(401);
+    const anew = await signIn('operator@example.com', 'a longer password');
+    expect((await call(url(), anew.token, 'GET', '/firmware')).status).toBe(200);
+    expect((await sky.api('DELETE', `/users/${idOf(made)}`)).status).toBe(204);
+    expect((await call(url(), anew.token, 'GET', '/firmware')).status).toBe(401);
     expect((await sky.api('DELETE', `/users/${idOf(made)}`)).status).toBe(404);
   });
 

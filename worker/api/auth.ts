@@ -32,7 +32,7 @@ export const auth = router().openapi(
     const { user } = result;
     return c.json(
       {
-        token: await issueToken(c.env.JWT_SECRET, user.email, user.role),
+        token: await issueToken(c.env.JWT_SECRET, user),
         expires_in: TOKEN_TTL_S,
         role: user.role,
       },

@@ -6,7 +6,7 @@ import { findApiKey, findSession, findUser } from '../../store/accounts.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import type { AppContext, AppEnv, Principal } from '../context.ts';
 import { problem } from '../problem.ts';
-import { readToken } from './tokens.ts';
+import { passwordMark, readToken } from './tokens.ts';
 
 /** The session cookie. Over TLS the `__Host-` prefix binds it to this very host. */
 export const sessionCookie = (url: string): string => (url.startsWith('https:') ? '__Host-sid' : 'sid');
@@ -38,11 +38,12 @@ async function byApiKey(c: AppContext, key: string): Promise<Principal | undefin
   return found && { actor: `key:${found.name}`, role: found.role, viaCookie: false };
 }
 
-/** The role is read anew: a token outlives neither its user nor their role. */
+/** The user is read anew: a token outlives neither them, nor their role, nor their password. */
 async function byToken(c: AppContext, token: string): Promise<Principal | undefined> {
   const claims = await readToken(c.env.JWT_SECRET, token);
   const user = claims && (await findUser(c.var.db, claims.sub));
-  return user && { actor: `user:${user.email}`, role: user.role, viaCookie: false };
+  if (user === undefined || (await passwordMark(user)) !== claims?.pwd) return undefined;
+  return { actor: `user:${user.email}`, role: user.role, viaCookie: false };
 }
 
 /** Lets only those pass who have the permission; 401 for nobody, 403 and an audit entry for the others. */

@@ -2,19 +2,22 @@
 import { jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
 import { role } from '../../protocol/api.ts';
+import type { UserRow } from '../../store/accounts.ts';
+import { digestSecret } from '../../store/credentials.ts';
 
 /** How long a token lasts, in seconds. */
 export const TOKEN_TTL_S = 3600;
 const ISSUER = 'skylark';
 
-const claims = z.object({ sub: z.string(), role });
+/** `pwd` ties a token to the password it was given for ({@link passwordMark}). */
+const claims = z.object({ sub: z.string(), role, pwd: z.string() });
 
 const keyOf = (secret: string) => new TextEncoder().encode(secret);
 
-export async function issueToken(secret: string, email: string, as: z.infer<typeof role>): Promise<string> {
-  return new SignJWT({ role: as })
+export async function issueToken(secret: string, user: UserRow): Promise<string> {
+  return new SignJWT({ role: user.role, pwd: await passwordMark(user) })
     .setProtectedHeader({ alg: 'HS256' })
-    .setSubject(email)
+    .setSubject(user.email)
     .setIssuer(ISSUER)
     .setAudience(ISSUER)
     .setIssuedAt()
@@ -35,3 +38,7 @@ export async function readToken(secret: string, token: string): Promise<z.infer<
     return undefined;
   }
 }
+
+/** Another one for every password ever set: what is kept of a password has a random salt. */
+export const passwordMark = async ({ passwordHash }: Pick<UserRow, 'passwordHash'>): Promise<string> =>
+  (await digestSecret(passwordHash)).slice(0, 16);
