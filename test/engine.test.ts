@@ -1,3 +1,4 @@
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hash32 } from '../protocol/shards.ts';
 import { beat, deliver, type Said } from './ingest.ts';
@@ -7,7 +8,7 @@ import { eventually, type Skylark, startSkylark } from './skylark.ts';
 type Metrics = {
   counts: Record<string, number>;
   stage: { index: number; name: string; state: string };
-  stages: { target: number; counts: Record<string, number> }[];
+  stages: { target: number; state: string; counts: Record<string, number> }[];
 };
 type Update = { serial_no: string; status: string; error: string | null; detail: string | null };
 
@@ -228,6 +229,33 @@ describe('the campaign engine', () => {
     expect((await sky.api('POST', `/campaigns/${id}/devices/${c}/skip`)).status).toBe(409);
   });
 
+  it('hears of a device that is tried again while its failure was still being written', async () => {
+    const of = model('retry-race');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(['RACE-0'], of);
+    const id = await start({ firmware_id: firmware.id, stages: everyone, failure_threshold: 100 });
+    await offered(id, 1);
+    const db = new Client({ connectionString: sky.facts.database_url });
+    await db.connect();
+    try {
+      await db.query('BEGIN');
+      await db.query('LOCK TABLE campaign_devices IN EXCLUSIVE MODE');
+      await deliver(sky, [said('RACE-0', id, 'failed')]);
+      const waiting = `SELECT FROM pg_locks WHERE NOT granted AND relation = 'campaign_devices'::regclass`;
+      await eventually('the ledger to wait', async () => (await db.query(waiting)).rowCount !== 0);
+      const retried = sky.api('POST', `/campaigns/${id}/retry`);
+      // By the time this is answered, so would the other be if it did not wait.
+      for (let i = 0; i < 10; i += 1) await campaign(id);
+      await db.query('COMMIT');
+      expect((await retried).body.status).toBe('active');
+    } finally {
+      await db.end();
+    }
+    await update(id, await offered(id, 1), of, 'v2.0.0');
+    await become(id, 'completed');
+    expect((await metrics(id)).counts).toMatchObject({ completed: 1, failed: 0 });
+  });
+
   it('starts with the approval of a second person, where the settings ask for it', async () => {
     const of = model('approve');
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
@@ -279,18 +307,20 @@ describe('the campaign engine', () => {
       from: `${String(h).padStart(2, '0')}:00`,
       to: `${String((h + 1) % 24).padStart(2, '0')}:59`,
     });
-    const id = await start({ firmware_id: firmware.id, stages: everyone, windows: [window(other)] });
+    const stages = [{ name: 'one', count: 1, success_threshold: 0 }, ...everyone];
+    const id = await start({ firmware_id: firmware.id, stages, windows: [window(other)] });
     await eventually('it to say when it goes on', async () =>
       String((await campaign(id)).status_reason).includes('the next maintenance window opens at'),
     );
     expect((await metrics(id)).counts).toMatchObject({ pending: 2, offered: 0 });
     await sky.api('PUT', `/campaigns/${id}`, { windows: [window(hour)] });
-    await offered(id, 2);
+    await offered(id, 1);
     const end_at = new Date(Date.now() - 1000).toISOString();
     await sky.api('PUT', `/campaigns/${id}`, { end_at });
     await eventually('the rest to be skipped', async () => (await metrics(id)).counts.skipped === 2);
     await become(id, 'completed');
     expect((await members(id))[0]).toMatchObject({ error: 'ended' });
+    expect((await metrics(id)).stages.map(({ state }) => state)).toEqual(['stopped', 'stopped']);
   });
 
   it('judges anew who waits for a window when the windows change, and says that it ended', async () => {
@@ -374,8 +404,12 @@ describe('the campaign engine', () => {
     await offered(id, 1);
     await update(id, ['STEP-0'], of, 'v2.0.0');
     await become(id, 'completed');
-    const { items } = (await sky.api('GET', '/devices/STEP-0/updates')).body as { items: Update[] };
-    expect(items).toMatchObject([{ status: 'completed' }]);
+    // The campaign is ahead of the ledger by a tick.
+    await eventually('its device to say so, once', async () => {
+      const { items } = (await sky.api('GET', '/devices/STEP-0/updates')).body as { items: Update[] };
+      expect(items).toHaveLength(1);
+      return items[0]?.status === 'completed';
+    });
   });
 
   it('leaves out, with the reason, who cannot have it', async () => {

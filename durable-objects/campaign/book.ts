@@ -172,7 +172,8 @@ export class Book {
 
   /** Everybody who has not begun is skipped from now on; many of them take several ticks. */
   sweep(error: string, detail: string, now: number): void {
-    this.state.closed = { error, detail };
+    const { closed, stage } = this.state;
+    this.state.closed = { error, detail, stage: closed?.stage ?? stage };
     if (this.state.counts.every(({ pending, offered }) => pending + offered === 0)) return;
     this.state.sweep = { error, detail, cursor: START };
     this.sweepOn(now);

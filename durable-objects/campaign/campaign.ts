@@ -55,7 +55,8 @@ export class Campaign extends DurableObject<Env> {
   readonly #draft: Draft;
   /** Only a campaign that has begun keeps anything: reports for others must leave no trace here. */
   #book: Book | undefined;
-  #ticking: Promise<void> = Promise.resolve();
+  /** The clock's ticks, and what must not happen in the middle of one. */
+  readonly #ticks = new Turns();
   /** Whatever offers members the update, or takes offers back: each sees the room the one before has left. */
   readonly #offers = new Turns();
 
@@ -138,6 +139,11 @@ export class Campaign extends DurableObject<Env> {
 
   /** Gives members that failed another attempt, all or those with one error; a campaign that was over goes on. */
   async retry(error?: string): Promise<Outcome> {
+    // A tick may just be letting go of those that have failed.
+    return this.#ticks.take(() => this.#retry(error));
+  }
+
+  async #retry(error?: string): Promise<Outcome> {
     const book = this.#book;
     if (book === undefined || !['active', 'paused', 'completed'].includes(book.state.status)) {
       return refuse(this.#cannot('retry', 'active, paused or completed'));
@@ -146,10 +152,15 @@ export class Campaign extends DurableObject<Env> {
     if (over !== undefined) return refuse(`${over}: give it a later end_at first`);
     const serials = retryFailed(book, error, Date.now());
     if (serials.length === 0) return refuse('no device has failed like that');
+    const wasOver = book.state.status === 'completed';
+    if (wasOver) {
+      // Together with its members, whatever fails after this: nobody may wait in a campaign that is over.
+      book.state.finished_at = null;
+      book.enter('active', null);
+    }
+    await this.#tickSoon(0);
     await watch(this.env, contenderOf(book.state), serials);
-    if (book.state.status !== 'completed') return this.#changed(book);
-    book.state.finished_at = null;
-    return this.#goOn(book);
+    return wasOver ? this.#goOn(book) : this.#changed(book);
   }
 
   /** Leaves one device out of what is still to come. */
@@ -255,12 +266,13 @@ export class Campaign extends DurableObject<Env> {
 
   /** Everything there was of it, once it is over and the ledger has it; false while something is left to do. */
   async forget(): Promise<boolean> {
-    await this.#ticking.catch(() => undefined);
-    const book = this.#book;
-    if (book !== undefined && (book.state.status === 'paused' || this.#isBusy(book))) return false;
-    this.#book = undefined;
-    await this.ctx.storage.deleteAll();
-    return true;
+    return this.#ticks.take(async () => {
+      const book = this.#book;
+      if (book !== undefined && (book.state.status === 'paused' || this.#isBusy(book))) return false;
+      this.#book = undefined;
+      await this.ctx.storage.deleteAll();
+      return true;
+    });
   }
 
   /** Takes a watcher's WebSocket: JSON events for the API, fragments for the page (`?format=html`). */
@@ -281,11 +293,9 @@ export class Campaign extends DurableObject<Env> {
 
   override async alarm(): Promise<void> {
     await this.#draft.ring();
-    const tick = this.#ticking.then(() => this.#tick());
-    // One that fails is reported by its alarm, and the next one does its work.
-    this.#ticking = tick.catch(() => undefined);
     try {
-      await tick;
+      // One that fails is reported by its alarm, and the next one does its work.
+      await this.#ticks.take(() => this.#tick());
     } finally {
       await this.#tickSoon(TICK_MS);
     }
@@ -360,11 +370,12 @@ export class Campaign extends DurableObject<Env> {
 
   /** After this no command that was not sent yet leaves any more. */
   async #holdBack(book: Book): Promise<void> {
-    await this.#ticking;
-    await this.#offers.take(() => this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id));
-    if (book.state.status === 'paused')
-      await yieldWaiting(this.env, book.definition.id, this.#members.unanswered());
-    await this.#clock.writeCampaign(book);
+    await this.#ticks.take(async () => {
+      await this.#offers.take(() => this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id));
+      if (book.state.status === 'paused')
+        await yieldWaiting(this.env, book.definition.id, this.#members.unanswered());
+      await this.#clock.writeCampaign(book);
+    });
     await this.#tickSoon(0);
   }
 

@@ -88,6 +88,8 @@ export interface Dealing {
 export interface Closed {
   error: string;
   detail: string;
+  /** The stage that was open; of a campaign that was closed by an earlier release nobody knows. */
+  stage?: number;
 }
 
 /** Everybody who has not begun is being skipped. */

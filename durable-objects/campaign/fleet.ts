@@ -37,9 +37,9 @@ export async function rank(env: Env, campaign: Contender): Promise<void> {
 }
 
 /** Reserves devices for an update. Answers those the campaign may not have now, and those that are not there. */
-export async function claim(env: Env, campaignId: string, serialNos: readonly string[]): Promise<Claimed> {
+export async function claim(env: Env, campaign: Contender, serialNos: readonly string[]): Promise<Claimed> {
   const byShard = Map.groupBy(serialNos, shardOf);
-  const answers = await Promise.all([...byShard].map(([n, group]) => shard(env, n).claim(campaignId, group)));
+  const answers = await Promise.all([...byShard].map(([n, group]) => shard(env, n).claim(campaign, group)));
   return {
     refused: Object.assign({}, ...answers.map(({ refused }) => refused)),
     offline: answers.flatMap(({ offline }) => offline),

@@ -6,7 +6,7 @@ import { type Counts, emptyCounts, successRate, total } from './stages.ts';
 /** What the metrics are made of. */
 export type Measured = Pick<
   CampaignState,
-  'definition' | 'status' | 'stage' | 'counts' | 'errors' | 'started_at'
+  'definition' | 'status' | 'stage' | 'closed' | 'counts' | 'errors' | 'started_at'
 >;
 
 export function metricsOf(state: Measured): CampaignMetrics {
@@ -41,12 +41,16 @@ export function metricsOf(state: Measured): CampaignMetrics {
 /** Metrics of a campaign that has not begun: all zero. */
 export function plannedMetrics(definition: CampaignState['definition']): CampaignMetrics {
   const counts = definition.policy.stages.map(emptyCounts);
-  const metrics = metricsOf({ definition, status: 'paused', stage: 0, counts, errors: {}, started_at: 0 });
+  const none = { status: 'paused', stage: 0, closed: null, errors: {}, started_at: 0 } as const;
+  const metrics = metricsOf({ ...none, definition, counts });
   const stages = metrics.stages.map((stage) => ({ ...stage, state: 'waiting' as const }));
   return { ...metrics, stages, stage: { ...metrics.stage, state: 'waiting' }, started_at: null };
 }
 
 function stageState(state: Measured, index: number): CampaignMetrics['stage']['state'] {
+  // Its time was over before this stage had passed.
+  if (state.closed?.stage !== undefined && index >= state.closed.stage && index <= state.stage)
+    return 'stopped';
   if (index < state.stage || (state.status === 'completed' && index === state.stage)) return 'passed';
   if (index > state.stage) return 'waiting';
   return state.status === 'active' ? 'running' : 'stopped';

@@ -4,7 +4,7 @@ import { commandTopic } from '../../protocol/topics.ts';
 import type { Env } from '../env.ts';
 import type { Claimed } from '../fleet-shard/watches.ts';
 import type { Book } from './book.ts';
-import { claim } from './fleet.ts';
+import { claim, contenderOf } from './fleet.ts';
 import { type Change, isDue, type Member, offer, postpone, skip, waitFor } from './member.ts';
 import type { Cursor } from './member-rows.ts';
 import { placeOf } from './members.ts';
@@ -101,14 +101,14 @@ async function offerTo(
   now: number,
   { cursor, asking = false }: { cursor?: Cursor; asking?: boolean } = {},
 ): Promise<Member[]> {
-  const { state, definition } = book;
+  const { state } = book;
   if (chosen.length === 0) {
     state.cursor = cursor ?? state.cursor;
     return [];
   }
   const { refused, offline } = await claim(
     env,
-    definition.id,
+    contenderOf(state),
     chosen.map(({ serial_no }) => serial_no),
   );
   // Meanwhile an operator may have paused, or a device reported.

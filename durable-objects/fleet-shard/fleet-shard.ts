@@ -132,12 +132,12 @@ export class FleetShard extends DurableObject<Env> {
   }
 
   /** Reserves devices for a campaign's update: at most one at a time has each. Answers those it may not have now. */
-  async claim(campaignId: string, serialNos: string[]): Promise<Claimed> {
+  async claim(campaign: Contender, serialNos: string[]): Promise<Claimed> {
     const offline = serialNos.filter((serial) => {
       const known = this.#presences.get(serial);
       return known !== undefined && known.last_seen > 0 && !known.online;
     });
-    return { refused: this.#watches.claim(campaignId, serialNos), offline };
+    return { refused: this.#watches.claim(campaign, serialNos), offline };
   }
 
   /** The campaign gives these devices back for now, and still hears of them. */

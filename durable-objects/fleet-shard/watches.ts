@@ -82,8 +82,14 @@ export class Watches {
     for (const serial of serialNos) this.#note(serial, id);
   }
 
-  /** Reserves these devices for the campaign's update. Answers those it may not have now, by serial number. */
-  claim(campaignId: string, serialNos: readonly string[]): Record<string, Refused> {
+  /**
+   * Reserves these devices for the campaign's update. Answers those it may not have now, by serial number. It hears of
+   * them from then on, if it did not before: without that it would never learn that one has arrived.
+   */
+  claim(campaign: Contender, serialNos: readonly string[]): Record<string, Refused> {
+    const campaignId = campaign.id;
+    const unheard = serialNos.filter((serial) => !this.of(serial).includes(campaignId));
+    if (unheard.length > 0) this.add(campaign, unheard);
     const refused: Record<string, Refused> = {};
     const granted: string[] = [];
     for (const serial of serialNos) {
