@@ -307,7 +307,7 @@ describe('the campaign engine', () => {
       from: `${String(h).padStart(2, '0')}:00`,
       to: `${String((h + 1) % 24).padStart(2, '0')}:59`,
     });
-    const stages = [{ name: 'one', count: 1, success_threshold: 0 }, ...everyone];
+    const stages = [{ name: 'one', count: 1 }, ...everyone];
     const id = await start({ firmware_id: firmware.id, stages, windows: [window(other)] });
     await eventually('it to say when it goes on', async () =>
       String((await campaign(id)).status_reason).includes('the next maintenance window opens at'),
