@@ -1,9 +1,9 @@
 /** Who did what. Rows are only ever added. */
-import { and, desc, eq, lt, or, sql } from 'drizzle-orm';
+import { and, desc, eq } from 'drizzle-orm';
 import type { Page, Paging } from '../protocol/api.ts';
 import type { AuditFilter, AuditRecord } from '../protocol/audit.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor, timeAndUuidKey } from './page.ts';
+import { behind, pageOf, readCursor, timeAndUuidKey } from './page.ts';
 import { auditLog } from './schema.ts';
 
 export interface AuditEntry {
@@ -29,7 +29,7 @@ export async function listAudit(
   { actor, action, subject, allowed }: AuditFilter,
   paging: Paging,
 ): Promise<Page<AuditRecord>> {
-  const [at, id] = readCursor(paging.cursor, timeAndUuidKey) ?? [];
+  const cursor = readCursor(paging.cursor, timeAndUuidKey);
   const rows = await db
     .select()
     .from(auditLog)
@@ -39,12 +39,7 @@ export async function listAudit(
         action === undefined ? undefined : eq(auditLog.action, action),
         subject === undefined ? undefined : eq(auditLog.subject, subject),
         allowed === undefined ? undefined : eq(auditLog.allowed, allowed),
-        at === undefined || id === undefined
-          ? undefined
-          : or(
-              lt(auditLog.at, sql`${at}::timestamptz`),
-              and(eq(auditLog.at, sql`${at}::timestamptz`), lt(auditLog.id, id)),
-            ),
+        behind(cursor, auditLog.at, auditLog.id),
       ),
     )
     .orderBy(desc(auditLog.at), desc(auditLog.id))

@@ -1,5 +1,5 @@
 /** Campaigns and their devices, as the ledger has them. The campaign objects write; pages and the API read. */
-import { and, desc, eq, getViewSelectedFields, inArray, lt, or, sql } from 'drizzle-orm';
+import { and, desc, eq, getViewSelectedFields, inArray, or, sql } from 'drizzle-orm';
 import type {
   Campaign,
   CampaignMetrics,
@@ -13,7 +13,7 @@ import { CAMPAIGN_STATUSES, campaignPolicy } from '../protocol/api.ts';
 import { firmwareTitle, type Named } from '../protocol/target-path.ts';
 import { batchRows } from './batch-rows.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor, timeAndUuidKey } from './page.ts';
+import { behind, pageOf, readCursor, timeAndUuidKey } from './page.ts';
 import { allCampaigns as all, campaignDevices, campaigns, firmware } from './schema.ts';
 
 export type CampaignRow = typeof campaigns.$inferSelect;
@@ -60,7 +60,7 @@ export async function listCampaigns(
   filter: CampaignFilter,
   paging: Paging,
 ): Promise<Page<CampaignSummary>> {
-  const [at, id] = readCursor(paging.cursor, timeAndUuidKey) ?? [];
+  const cursor = readCursor(paging.cursor, timeAndUuidKey);
   const rows = await db
     .select({ campaign: getViewSelectedFields(all), firmware })
     .from(all)
@@ -70,12 +70,7 @@ export async function listCampaigns(
         filter.archived === undefined ? undefined : eq(all.archived, filter.archived),
         filter.status === undefined ? undefined : eq(all.status, filter.status),
         filter.firmware_id === undefined ? undefined : eq(all.firmwareId, filter.firmware_id),
-        at === undefined || id === undefined
-          ? undefined
-          : or(
-              lt(all.createdAt, sql`${at}::timestamptz`),
-              and(eq(all.createdAt, sql`${at}::timestamptz`), lt(all.id, id)),
-            ),
+        behind(cursor, all.createdAt, all.id),
       ),
     )
     .orderBy(desc(all.createdAt), desc(all.id))

@@ -1,12 +1,12 @@
 /** Device settings: what the device confirmed, what it has been asked to change and not confirmed yet, and the past. */
-import { and, asc, desc, eq, lt, or, type SQL, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, type SQL, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { ConfigChange, ConfigEntry, Page, Paging } from '../protocol/api.ts';
 import { SESSION_S } from '../protocol/bridge.ts';
 import { batchRows } from './batch-rows.ts';
 import { type Cache, cacheKey, TTL_S } from './cache.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor, timeKey } from './page.ts';
+import { behind, pageOf, readCursor, timeKey } from './page.ts';
 import { deviceConfigHistory, deviceConfigs } from './schema.ts';
 
 /** A setting as it is stored; whether a pending value has expired depends on when one looks. */
@@ -62,14 +62,8 @@ export async function listConfigHistory(
   paging: Paging,
 ): Promise<Page<ConfigChange>> {
   const history = deviceConfigHistory;
-  const [at, id] = readCursor(paging.cursor, timeKey) ?? [];
-  const before =
-    at === undefined || id === undefined
-      ? undefined
-      : or(
-          lt(history.at, sql`${at}::timestamptz`),
-          and(eq(history.at, sql`${at}::timestamptz`), lt(history.id, id)),
-        );
+  const cursor = readCursor(paging.cursor, timeKey);
+  const before = behind(cursor, history.at, history.id);
   const rows = await db
     .select()
     .from(history)

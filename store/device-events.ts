@@ -1,8 +1,8 @@
 /** What happened to a device: its timeline. An event's id is a digest of its message, so a repeated one is one. */
-import { and, desc, eq, lt, or, type SQL, sql } from 'drizzle-orm';
+import { and, desc, eq, type SQL, sql } from 'drizzle-orm';
 import type { DeviceEvent, Page, Paging } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor, timeKey } from './page.ts';
+import { behind, pageOf, readCursor, timeKey } from './page.ts';
 import { deviceEvents } from './schema.ts';
 
 export interface NewDeviceEvent {
@@ -34,14 +34,8 @@ export const noteConnection = (kind: 'online' | 'offline', rows: SQL, at: SQL): 
 
 /** A device's timeline, newest first. */
 export async function listEvents(db: Database, deviceId: string, paging: Paging): Promise<Page<DeviceEvent>> {
-  const [at, id] = readCursor(paging.cursor, timeKey) ?? [];
-  const before =
-    at === undefined || id === undefined
-      ? undefined
-      : or(
-          lt(deviceEvents.at, sql`${at}::timestamptz`),
-          and(eq(deviceEvents.at, sql`${at}::timestamptz`), lt(deviceEvents.id, id)),
-        );
+  const cursor = readCursor(paging.cursor, timeKey);
+  const before = behind(cursor, deviceEvents.at, deviceEvents.id);
   const rows = await db
     .select()
     .from(deviceEvents)

@@ -1,10 +1,10 @@
 /** Firmware and apps: what was uploaded, under which model, name and version, and whether it may be installed. */
-import { and, count, desc, eq, isNull, lt, ne, or, type SQL, sql } from 'drizzle-orm';
+import { and, count, desc, eq, isNull, ne, or, type SQL, sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import type { Firmware, FirmwareDescription, FirmwareDocument, Page, Paging } from '../protocol/api.ts';
 import type { Named } from '../protocol/target-path.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor, timeAndUuidKey } from './page.ts';
+import { behind, pageOf, readCursor, timeAndUuidKey } from './page.ts';
 import { firmware } from './schema.ts';
 
 export type FirmwareRow = typeof firmware.$inferSelect;
@@ -62,7 +62,7 @@ export async function listFirmware(
   filter: FirmwareFilter,
   paging: Paging,
 ): Promise<Page<Firmware>> {
-  const [at, id] = readCursor(paging.cursor, timeAndUuidKey) ?? [];
+  const cursor = readCursor(paging.cursor, timeAndUuidKey);
   const rows = await db
     .select()
     .from(firmware)
@@ -73,12 +73,7 @@ export async function listFirmware(
         filter.kind === undefined ? undefined : eq(firmware.kind, filter.kind),
         filter.name === undefined ? undefined : eq(firmware.name, filter.name),
         filter.version === undefined ? undefined : eq(firmware.version, filter.version),
-        at === undefined || id === undefined
-          ? undefined
-          : or(
-              lt(firmware.uploadedAt, sql`${at}::timestamptz`),
-              and(eq(firmware.uploadedAt, sql`${at}::timestamptz`), lt(firmware.id, id)),
-            ),
+        behind(cursor, firmware.uploadedAt, firmware.id),
       ),
     )
     .orderBy(desc(firmware.uploadedAt), desc(firmware.id))

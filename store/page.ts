@@ -1,4 +1,5 @@
 /** Keyset pages: a cursor is the sort key of the last row of the page before it. */
+import { and, type Column, eq, lt, or, type SQL, sql } from 'drizzle-orm';
 import { z } from 'zod';
 import type { Page } from '../protocol/api.ts';
 import { isStorable } from '../protocol/identifiers.ts';
@@ -20,6 +21,17 @@ export function readCursor<Key>(cursor: string | undefined, key: z.ZodType<Key>)
   } catch {
     throw new BadCursor('this cursor was not made by this list: leave it out to start again');
   }
+}
+
+/** What comes behind a cursor where the newest is first, and of one moment the highest id; all, without a cursor. */
+export function behind(
+  cursor: readonly [at: string, id: string] | undefined,
+  at: Column,
+  id: Column,
+): SQL | undefined {
+  if (cursor === undefined) return undefined;
+  const moment = sql`${cursor[0]}::timestamptz`;
+  return or(lt(at, moment), and(eq(at, moment), lt(id, cursor[1])));
 }
 
 /** A page out of `limit + 1` rows read: the extra row only tells that there is more. */

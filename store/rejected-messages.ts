@@ -1,8 +1,8 @@
 /** Device messages that could not be understood: bounded, newest kept. */
-import { and, desc, eq, lt, or, sql } from 'drizzle-orm';
+import { desc, sql } from 'drizzle-orm';
 import type { Page, Paging } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
-import { pageOf, readCursor, timeKey } from './page.ts';
+import { behind, pageOf, readCursor, timeKey } from './page.ts';
 import { rejectedMessages } from './schema.ts';
 
 const KEPT = 10_000;
@@ -33,14 +33,8 @@ export async function addRejected(db: Database, messages: readonly RejectedMessa
 
 /** The rejected messages, newest first. */
 export async function listRejected(db: Database, paging: Paging): Promise<Page<RejectedMessage>> {
-  const [at, id] = readCursor(paging.cursor, timeKey) ?? [];
-  const before =
-    at === undefined || id === undefined
-      ? undefined
-      : or(
-          lt(rejectedMessages.at, sql`${at}::timestamptz`),
-          and(eq(rejectedMessages.at, sql`${at}::timestamptz`), lt(rejectedMessages.id, id)),
-        );
+  const cursor = readCursor(paging.cursor, timeKey);
+  const before = behind(cursor, rejectedMessages.at, rejectedMessages.id);
   const rows = await db
     .select()
     .from(rejectedMessages)

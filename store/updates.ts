@@ -1,10 +1,10 @@
 /** Devices' parts in campaigns, as the ledger and the archive have them: lists, and one from its beginning. */
-import { and, asc, desc, eq, getViewSelectedFields, gt, lt, or, sql } from 'drizzle-orm';
+import { and, asc, desc, eq, getViewSelectedFields, gt, sql } from 'drizzle-orm';
 import type { DeviceUpdate, Page, Paging, UpdateState } from '../protocol/api.ts';
 import { timelineOf, type UpdateStep, type UpdateTimeline } from '../protocol/update-timeline.ts';
 import type { Database } from './connection.ts';
 import { UUID } from './devices.ts';
-import { nameKey, pageOf, readCursor, timeAndUuidKey } from './page.ts';
+import { behind, nameKey, pageOf, readCursor, timeAndUuidKey } from './page.ts';
 import { allCampaigns as campaigns, allCampaignDevices as updates } from './schema.ts';
 
 type UpdateRow = typeof updates.$inferSelect;
@@ -68,22 +68,12 @@ export async function listDeviceUpdates(
   deviceId: string,
   paging: Paging,
 ): Promise<Page<DeviceUpdate>> {
-  const [at, id] = readCursor(paging.cursor, timeAndUuidKey) ?? [];
+  const cursor = readCursor(paging.cursor, timeAndUuidKey);
   const rows = await db
     .select({ update: columns, name: campaigns.name })
     .from(updates)
     .innerJoin(campaigns, eq(campaigns.id, updates.campaignId))
-    .where(
-      and(
-        eq(updates.deviceId, deviceId),
-        at === undefined || id === undefined
-          ? undefined
-          : or(
-              lt(updates.updatedAt, sql`${at}::timestamptz`),
-              and(eq(updates.updatedAt, sql`${at}::timestamptz`), lt(updates.campaignId, id)),
-            ),
-      ),
-    )
+    .where(and(eq(updates.deviceId, deviceId), behind(cursor, updates.updatedAt, updates.campaignId)))
     .orderBy(desc(updates.updatedAt), desc(updates.campaignId))
     .limit(paging.limit + 1);
   return pageOf(
