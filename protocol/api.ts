@@ -1,7 +1,17 @@
 /** The JSON of the HTTP API (`/api/v1`): what the outside reads and writes. */
 import { z } from 'zod';
 import { campaignPolicy, campaignTarget, versionRange } from './campaign-policy.ts';
-import { appName, checksum, isStorable, label, model, serialNo, versionText } from './identifiers.ts';
+import {
+  appName,
+  checksum,
+  isStorable,
+  label,
+  model,
+  serialNo,
+  text,
+  UNSTORABLE,
+  versionText,
+} from './identifiers.ts';
 import { parseVersion } from './version.ts';
 
 export * from './campaign-policy.ts';
@@ -76,7 +86,7 @@ const MAX_METADATA = 65_536;
 const metadata = z
   .record(z.string().max(128), z.unknown())
   .refine((said) => JSON.stringify(said).length <= MAX_METADATA, `at most ${MAX_METADATA} characters as JSON`)
-  .refine(isStorableJson, 'no NUL, no half of a surrogate pair');
+  .refine(isStorableJson, UNSTORABLE);
 /** Tags of one device, at most. */
 export const MAX_TAGS = 50;
 const tags = z
@@ -147,11 +157,7 @@ export const firmwareDescription = z
     kind: firmwareKind.default('firmware'),
     /** Of an app. An app without a name counts as installed when any app of a device shows its version. */
     name: appName.nullish(),
-    release_notes: z
-      .string()
-      .max(20_000)
-      .refine(isStorable, 'it holds characters that cannot be stored, such as NUL')
-      .default(''),
+    release_notes: text(20_000).default(''),
     /** The firmware a device must have at least, also where this is an app. */
     min_version: versionText
       .refine(
@@ -183,7 +189,7 @@ export const uploadState = z.object({
 export type UploadState = z.infer<typeof uploadState>;
 
 /** `POST /firmware/{id}/withdraw` */
-export const withdrawal = z.object({ reason: z.string().trim().min(1).max(500) });
+export const withdrawal = z.object({ reason: text(500).trim().min(1) });
 
 /** A hardware model as the catalogue has it. */
 export const catalogueModel = z.object({
@@ -219,9 +225,9 @@ export const groupRule = z
     fw_version: versionRange.optional(),
     /** At least one of them. */
     tags: z.array(label).min(1).max(50).optional(),
-    serial_prefix: z.string().min(1).max(64).optional(),
+    serial_prefix: text(64).min(1).optional(),
     /** Each of these keys has this value. */
-    metadata: z.record(z.string().max(128), z.union([z.string(), z.number(), z.boolean()])).optional(),
+    metadata: z.record(text(128), z.union([text(1000), z.number(), z.boolean()])).optional(),
   })
   .strict()
   .refine((rule) => Object.values(rule).some((part) => part !== undefined), {
@@ -238,10 +244,10 @@ export const group = z.object({
 });
 export type Group = z.infer<typeof group>;
 
-const description = z.string().max(1000).default('');
+const description = text(1000).default('');
 export const createGroup = z.object({ name: label, description, rule: groupRule.nullish() });
 export const changeGroup = z.object({
-  description: z.string().max(1000).optional(),
+  description: text(1000).optional(),
   rule: groupRule.optional(),
 });
 
@@ -267,7 +273,7 @@ export const importReport = z.object({
 export type ImportReport = z.infer<typeof importReport>;
 
 export const createCampaign = campaignPolicy.extend({
-  name: z.string().trim().min(1).max(120),
+  name: text(120).trim().min(1),
   firmware_id: z.uuid(),
   /** A word misspelt here would take the firmware to devices nobody meant. */
   target: campaignTarget.strict().default({}),
@@ -447,6 +453,6 @@ export interface Page<Item> {
 
 export const paging = z.object({
   limit: z.coerce.number().int().min(1).max(200).default(50),
-  cursor: z.string().max(500).optional(),
+  cursor: text(500).optional(),
 });
 export type Paging = z.infer<typeof paging>;

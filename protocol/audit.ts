@@ -1,6 +1,6 @@
 /** The audit log, as its readers see it. */
 import { z } from 'zod';
-import { isStorable } from './identifiers.ts';
+import { text } from './identifiers.ts';
 
 /** One thing that somebody did, or was not allowed to do. */
 export const auditRecord = z.object({
@@ -17,13 +17,11 @@ export const auditRecord = z.object({
 });
 export type AuditRecord = z.infer<typeof auditRecord>;
 
-const text = z.string().max(300).refine(isStorable, 'no NUL, no half of a surrogate pair').optional();
-
 /** Which entries are asked for; the filters combine. */
 export const auditFilter = z.object({
-  actor: text,
-  action: text,
-  subject: text,
+  actor: text(300).optional(),
+  action: text(300).optional(),
+  subject: text(300).optional(),
   allowed: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
 });
 export type AuditFilter = z.infer<typeof auditFilter>;

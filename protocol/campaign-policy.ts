@@ -1,6 +1,6 @@
 /** What an operator says of a campaign: which devices, in which stages, how fast, and when to stop. */
 import { z } from 'zod';
-import { label, model, serialNo } from './identifiers.ts';
+import { label, model, serialNo, text } from './identifiers.ts';
 import { parseVersionRange } from './version.ts';
 
 const time = z.iso.datetime({ offset: true });
@@ -34,7 +34,7 @@ export type CampaignTarget = z.infer<typeof campaignTarget>;
 export const stage = z
   .strictObject({
     /** Left out, it is `stage 1`, `stage 2` …, by its place. */
-    name: z.string().max(64).default(''),
+    name: text(64).default(''),
     percentage: z.number().gt(0).max(100).optional(),
     count: z.int().min(1).max(10_000_000).optional(),
     group: label.optional(),

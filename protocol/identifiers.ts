@@ -37,3 +37,9 @@ export const label = z
 
 /** Whether a database keeps this text as it is: JSON may also spell NUL and halves of surrogate pairs. */
 export const isStorable = (text: string): boolean => text.isWellFormed() && !text.includes('\0');
+
+/** What is said of text that is not. */
+export const UNSTORABLE = 'no NUL, no half of a surrogate pair';
+
+/** Text a database can keep, or look for. */
+export const text = (max: number) => z.string().max(max).refine(isStorable, UNSTORABLE);

@@ -1,11 +1,9 @@
 /** What devices and the cloud say to each other over MQTT (QoS 1, JSON, UTF-8; times in Unix seconds). */
 import { z } from 'zod';
-import { appName, checksum, isStorable, model, serialNo, versionText } from './identifiers.ts';
+import { appName, checksum, model, serialNo, text, versionText } from './identifiers.ts';
 
 const timestamp = z.int().min(0).max(4_102_444_800);
 
-/** Text a database can keep. */
-const text = (max: number) => z.string().max(max).refine(isStorable, 'no NUL, no half of a surrogate pair');
 /** What people read, perhaps cut out of a log: kept with what cannot be kept replaced. */
 const prose = (max: number) =>
   z

@@ -6,7 +6,7 @@ export const REHEARSED_DEVICES = 500;
 /** How often a campaign is played, each time with other devices failing. */
 export const REHEARSALS = 5;
 
-export const rehearsalRequest = z.object({
+export const rehearsalRequest = z.strictObject({
   /** The share of updates that fail, in percent; else what the ledger has of this model. */
   failure_rate: z.number().min(0).max(100).optional(),
 });

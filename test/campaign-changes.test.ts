@@ -111,6 +111,37 @@ describe('changing a campaign', () => {
     expect((await sky.api('POST', '/campaigns/preview', whole)).status).toBe(200);
   });
 
+  it('is not changed, tried again or rehearsed where a word of that is misspelt', async () => {
+    const id = await make({ firmware_id: await aModel('CH-WORD') });
+    for (const [method, path, body, word] of [
+      ['PUT', '', { max_concurent: 1 }, 'max_concurent'],
+      ['PUT', '', { safe_mode: true }, 'safe_mode'],
+      ['POST', '/retry', { eror: 'boot_failure' }, 'eror'],
+      ['POST', '/rehearsal', { failure_rat: 5 }, 'failure_rat'],
+    ] as const) {
+      const { status, body: said } = await sky.api(method, `/campaigns/${id}${path}`, body);
+      expect([path, status, JSON.stringify(said.errors)]).toEqual([path, 422, expect.stringContaining(word)]);
+    }
+    const { items } = (await sky.api('GET', '/campaigns?limit=200')).body as { items: { id: string }[] };
+    const listed = items.find((item) => item.id === id);
+    expect((await put(id, { ...listed, status: 'active', priority: 3 })).body).toMatchObject({
+      status: 'draft',
+      priority: 3,
+    });
+  });
+
+  it('has a name and stages that can be stored, or is not made, nor changed', async () => {
+    const firmware_id = await aModel('CH-TEXT');
+    const id = await make({ firmware_id });
+    for (const name of ['a\0', 'b\ud800', ' ', 'x'.repeat(121)]) {
+      expect((await sky.api('POST', '/campaigns', { firmware_id, name })).status, name).toBe(422);
+      expect((await put(id, { name })).status, name).toBe(422);
+    }
+    expect((await put(id, { stages: [{ name: '\0', percentage: 100 }] })).status).toBe(422);
+    for (const query of ['devices?q=%00', 'firmware?model=%00', 'campaigns?cursor=%00'])
+      expect((await sky.api('GET', `/${query}`)).status, query).toBe(422);
+  });
+
   it('is cancelled once, and says so to whoever comes later', async () => {
     const id = await make({ firmware_id: await aModel('CH-END') });
     const answers = await Promise.all([1, 2, 3].map(() => sky.api('POST', `/campaigns/${id}/cancel`)));

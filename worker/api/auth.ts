@@ -1,12 +1,13 @@
 /** `/auth/token`: a password for a token. */
 import { z } from '@hono/zod-openapi';
 import { role } from '../../protocol/api.ts';
+import { text } from '../../protocol/identifiers.ts';
 import { signIn } from '../auth/sign-in.ts';
 import { issueToken, TOKEN_TTL_S } from '../auth/tokens.ts';
 import { ProblemError } from '../problem.ts';
 import { body, json, problemAs, route, router } from './route.ts';
 
-const credentials = z.object({ email: z.string().min(1).max(320), password: z.string().min(1).max(1024) });
+const credentials = z.object({ email: text(320).min(1), password: text(1024).min(1) });
 const token = z.object({ token: z.string(), expires_in: z.int(), role });
 
 export const auth = router().openapi(

@@ -1,7 +1,7 @@
 /** `/campaigns/{id}/devices`, `/campaigns/{id}/errors`: how each device's update went, and why some failed. */
-import { z } from '@hono/zod-openapi';
 import { deviceUpdate, paging, updateState } from '../../protocol/api.ts';
 import { errorReport } from '../../protocol/error-report.ts';
+import { text } from '../../protocol/identifiers.ts';
 import { updateTimeline } from '../../protocol/update-timeline.ts';
 import { listCampaignDevices } from '../../store/updates.ts';
 import { requires } from '../auth/principal.ts';
@@ -15,7 +15,7 @@ const read = requires('read');
 const filter = paging.extend({
   status: updateState.optional(),
   /** Only devices that failed with this error, or wait because of it. */
-  error: z.string().max(64).optional(),
+  error: text(64).optional(),
 });
 
 export const campaignReports = router()
@@ -43,7 +43,7 @@ export const campaignReports = router()
       tags,
       summary: "One device's update, with every step it went through and how long each took",
       middleware: [read] as const,
-      request: { params: uuidParam.extend({ device: z.string().min(1).max(64) }) },
+      request: { params: uuidParam.extend({ device: text(64).min(1) }) },
       responses: { 200: json(updateTimeline, 'The update and its steps, oldest first') },
     }),
     async (c) => {

@@ -9,6 +9,7 @@ import {
   deviceUpdate,
   paging,
 } from '../../protocol/api.ts';
+import { text } from '../../protocol/identifiers.ts';
 import { listCampaigns } from '../../store/campaigns.ts';
 import { requires } from '../auth/principal.ts';
 import type { AppContext } from '../context.ts';
@@ -48,9 +49,11 @@ const previewBody = createCampaignBody
   })
   .strict();
 /** For `retry`: only devices that failed with this error. */
-const retryBody = z.object({ error: z.string().max(64).optional() }).optional();
+const retryBody = z.strictObject({ error: text(64).optional() }).optional();
 const retryRequest = { body: { required: false, content: { 'application/json': { schema: retryBody } } } };
-const change = createCampaignBody.omit({ safe_mode: true }).partial();
+const changeable = createCampaignBody.omit({ safe_mode: true }).partial();
+/** With what only can be read: whoever changes a campaign may send back all of it. */
+const change = withMetrics.partial().extend(changeable.shape).strict();
 
 /** The body as it came: the schema fills in what was not said. */
 const bodyOf = (c: AppContext): Promise<object> =>
@@ -130,7 +133,7 @@ export const campaigns = router()
     }),
     async (c) => {
       const { id } = c.req.valid('param');
-      const given = Object.keys(await bodyOf(c));
+      const given = Object.keys(await bodyOf(c)).filter((key) => key in changeable.shape);
       const named = Object.entries(c.req.valid('json')).filter(([key]) => given.includes(key));
       await changeCampaign(c, id, Object.fromEntries(named), async (found) =>
         requireMatch(c, await campaignOfRow(c, found)),
@@ -168,7 +171,7 @@ export const campaigns = router()
       tags,
       summary: 'Leave out a device whose update has not begun',
       middleware: [operate] as const,
-      request: { params: uuidParam.extend({ device: z.string().min(1).max(64) }) },
+      request: { params: uuidParam.extend({ device: text(64).min(1) }) },
       responses: { 200: json(deviceUpdate, 'Its part in the campaign, now skipped') },
     }),
     async (c) => {

@@ -12,6 +12,7 @@ import {
   paging,
   registerDevice as registerDeviceBody,
 } from '../../protocol/api.ts';
+import { text } from '../../protocol/identifiers.ts';
 import { configUpdate } from '../../protocol/messages.ts';
 import { listConfig, listConfigHistory } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
@@ -41,12 +42,12 @@ const read = requires('read');
 const operate = requires('operate');
 
 const filter = paging.extend({
-  model: z.string().max(64).optional(),
+  model: text(64).optional(),
   status: deviceStatus.optional(),
-  firmware: z.string().max(64).optional(),
-  group: z.string().max(64).optional(),
-  tag: z.string().max(64).optional(),
-  q: z.string().max(64).optional(),
+  firmware: text(64).optional(),
+  group: text(64).optional(),
+  tag: text(64).optional(),
+  q: text(64).optional(),
   approved: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
   decommissioned: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
 });
@@ -223,7 +224,7 @@ export const devices = router()
       tags,
       summary: 'What its settings were asked to be and were, newest first',
       middleware: [read] as const,
-      request: { params: idParam, query: paging.extend({ key: z.string().max(128).optional() }) },
+      request: { params: idParam, query: paging.extend({ key: text(128).optional() }) },
       responses: { 200: json(page(configChange), 'A page of changes') },
     }),
     async (c) => {

@@ -12,6 +12,7 @@ import {
   withdrawal,
 } from '../../protocol/api.ts';
 import { signDownload } from '../../protocol/download-link.ts';
+import { text } from '../../protocol/identifiers.ts';
 import { firmwareTitle } from '../../protocol/target-path.ts';
 import { findInstallations, listModels } from '../../store/catalogue.ts';
 import { firmwareOf, listFirmware } from '../../store/firmware.ts';
@@ -27,11 +28,11 @@ const read = requires('firmware.read');
 const write = requires('firmware.write');
 
 const filter = paging.extend({
-  model: z.string().max(64).optional(),
-  version: z.string().max(64).optional(),
+  model: text(64).optional(),
+  version: text(64).optional(),
   state: firmwareState.optional(),
   kind: firmwareKind.optional(),
-  name: z.string().max(64).optional(),
+  name: text(64).optional(),
 });
 const bytesToSign = { 'application/octet-stream': { schema: z.string().openapi({ format: 'binary' }) } };
 

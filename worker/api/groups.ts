@@ -8,6 +8,7 @@ import {
   groupMembers,
   paging,
 } from '../../protocol/api.ts';
+import { text } from '../../protocol/identifiers.ts';
 import { countGroup, findGroup, listGroups } from '../../store/groups.ts';
 import { requires } from '../auth/principal.ts';
 import type { AppContext } from '../context.ts';
@@ -18,7 +19,7 @@ import { body, json, page, route, router } from './route.ts';
 const tags = ['groups'];
 const read = requires('read');
 const operate = requires('operate');
-const nameParam = z.object({ name: z.string().min(1).max(64) });
+const nameParam = z.object({ name: text(64).min(1) });
 const counted = group.extend({ devices: z.int() });
 const moved = z.object({ devices: z.int() });
 

@@ -1,6 +1,7 @@
 /** The API's routes: declared once, for the router and for the OpenAPI document. */
 import { createRoute, OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
 import type { ZodType } from 'zod';
+import { text } from '../../protocol/identifiers.ts';
 import type { AppEnv } from '../context.ts';
 import { invalidInput } from '../problem.ts';
 
@@ -58,7 +59,7 @@ export const page = <Item extends ZodType>(item: Item) =>
 export const SECRET = { 'Cache-Control': 'no-store' };
 
 /** Path parameters. */
-export const idParam = z.object({ id: z.string().min(1).max(64) });
+export const idParam = z.object({ id: text(64).min(1) });
 export const uuidParam = z.object({ id: z.uuid().toLowerCase() });
 
 /** `createRoute` with what all routes share: bearer authentication and the problems. */
