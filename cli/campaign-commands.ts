@@ -127,13 +127,15 @@ campaigns
 
 const stagesText = ({ stages }: Campaign): string => `stages: ${stages.map(({ name }) => name).join(' → ')}`;
 
-function rehearsalText({ ends, expected_duration_s, stops, stages, load, assumptions }: Rehearsal): string {
+function rehearsalText(played: Rehearsal): string {
+  const { ends, expected_duration_s, left_out, stops, stages, load, assumptions } = played;
   const time = (seconds: number | null) => (seconds === null ? 'never' : `${Math.round(seconds)} s`);
   return [
     `runs: ${Object.entries(ends)
       .filter(([, runs]) => runs > 0)
       .map(([end, runs]) => `${runs} ${end}`)
       .join(', ')}; expected to take ${time(expected_duration_s)}`,
+    ...(left_out === 0 ? [] : [`${left_out} had not begun when its end came`]),
     ...stops.map(({ stage, reason, runs }) => `stopped at ${stage} in ${runs}: ${reason}`),
     table(
       ['STAGE', 'DEVICES', 'OPENS AFTER', 'PASSES AFTER'],

@@ -32,6 +32,8 @@ export const rehearsal = z.object({
   /** How each run ended; the other numbers are of the run in the middle, by its length. */
   ends: z.record(z.enum(REHEARSAL_ENDS), z.int()),
   expected_duration_s: z.number(),
+  /** Devices that would not have begun by its `end_at`. */
+  left_out: z.int(),
   /** Where a run was stopped, the most frequent first. */
   stops: z.array(z.object({ stage: z.string(), reason: z.string(), runs: z.int() })),
   stages: z.array(

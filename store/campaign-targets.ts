@@ -1,10 +1,11 @@
 /** Which devices a campaign is for. */
-import { and, asc, eq, gt, isNull, type SQL, sql } from 'drizzle-orm';
+import { and, asc, eq, gt, isNull, notExists, type SQL, sql } from 'drizzle-orm';
 import type { CampaignTarget } from '../protocol/api.ts';
 import { inRange, parseVersionRange } from '../protocol/version.ts';
 import type { Database } from './connection.ts';
+import type { FirmwareRow } from './firmware.ts';
 import { groupsCondition } from './groups.ts';
-import { devices } from './schema.ts';
+import { campaignDevices, devices } from './schema.ts';
 
 export interface TargetDevice {
   id: string;
@@ -75,6 +76,37 @@ export async function* targetDevices(
         : rows.filter((d) => d.current_firmware !== null && inRange(d.current_firmware, range));
     yield { devices: matching, last: after };
   }
+}
+
+/**
+ * Serial numbers of devices to compare a campaign's with: of the same model, not in it, without what it brings, and
+ * heard of since.
+ */
+export async function comparableDevices(
+  db: Database,
+  campaignId: string,
+  { kind, model, version }: Pick<FirmwareRow, 'kind' | 'model' | 'version'>,
+  heardSince: Date,
+  limit: number,
+): Promise<string[]> {
+  const members = db
+    .select({ one: sql`1` })
+    .from(campaignDevices)
+    .where(and(eq(campaignDevices.campaignId, campaignId), eq(campaignDevices.serialNo, devices.serialNo)));
+  const rows = await db
+    .select({ serial_no: devices.serialNo })
+    .from(devices)
+    .where(
+      and(
+        eq(devices.model, model),
+        isNull(devices.decommissionedAt),
+        gt(devices.lastSeen, heardSince),
+        kind === 'firmware' ? sql`${devices.currentFirmware} IS DISTINCT FROM ${version}` : undefined,
+        notExists(members),
+      ),
+    )
+    .limit(limit);
+  return rows.map(({ serial_no }) => serial_no);
 }
 
 function conditions(model: string, target: CampaignTarget): (SQL | undefined)[] {

@@ -1,16 +1,10 @@
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { hash32 } from '../protocol/shards.ts';
-import { beat, deliver, type Said } from './ingest.ts';
+import { beat, deliver } from './ingest.ts';
+import { playedFleet, serials, type Update } from './played-fleet.ts';
 import { publishFirmware } from './publish.ts';
 import { eventually, type Skylark, startSkylark } from './skylark.ts';
-
-type Metrics = {
-  counts: Record<string, number>;
-  stage: { index: number; name: string; state: string };
-  stages: { target: number; state: string; counts: Record<string, number> }[];
-};
-type Update = { serial_no: string; status: string; error: string | null; detail: string | null };
 
 /** Campaigns on devices this test plays itself, message by message. */
 describe('the campaign engine', () => {
@@ -21,61 +15,9 @@ describe('the campaign engine', () => {
   afterAll(() => sky.stop());
 
   const model = (n: number | string) => `ENGINE-${n}`;
-  const serials = (prefix: string, n: number) => Array.from({ length: n }, (_, i) => `${prefix}-${i}`);
-  const fleet = (names: readonly string[], of: string, more: object = {}) =>
-    deliver(
-      sky,
-      names.map((name) => beat(name, { model: of, ...more })),
-    );
-  const said = (serial_no: string, id: string, status: string, more: object = {}): Said => ({
-    serial_no,
-    channel: 'status',
-    payload: { campaign_id: id, status, timestamp: Math.floor(Date.now() / 1000), ...more },
-  });
-  /** The broker says that it is gone. */
-  const gone = (serial_no: string): Said => ({
-    serial_no,
-    channel: 'status',
-    payload: { status: 'offline' },
-    at: Date.now() + 1,
-  });
-  const make = async (body: object) => {
-    const made = await sky.api('POST', '/campaigns', { name: 'engine', ...body });
-    expect(made.status, JSON.stringify(made.body)).toBe(201);
-    return String(made.body.id);
-  };
-  const start = async (body: object) => {
-    const id = await make(body);
-    const started = await sky.api('POST', `/campaigns/${id}/start`);
-    expect(started.status, JSON.stringify(started.body)).toBe(200);
-    return id;
-  };
-  const campaign = async (id: string) => (await sky.api('GET', `/campaigns/${id}`)).body;
-  const metrics = async (id: string) =>
-    (await sky.api('GET', `/campaigns/${id}/metrics`)).body as unknown as Metrics;
-  const members = async (id: string, status?: string) => {
-    const filter = status === undefined ? '' : `&status=${status}`;
-    const { body } = await sky.api('GET', `/campaigns/${id}/devices?limit=200${filter}`);
-    return body.items as Update[];
-  };
-  const offered = (id: string, n: number) =>
-    eventually(`${n} offers`, async () => {
-      const list = (await members(id, 'offered')).map(({ serial_no }) => serial_no);
-      return list.length >= n && list;
-    });
-  const become = (id: string, status: string) =>
-    eventually(`the campaign to be ${status}`, async () => (await campaign(id)).status === status);
-  /** A device takes its update and comes back with it. */
-  const update = async (id: string, names: readonly string[], of: string, version: string) => {
-    await deliver(
-      sky,
-      names.map((name) => said(name, id, 'downloading')),
-    );
-    await deliver(
-      sky,
-      names.map((name) => beat(name, { model: of, current_firmware: version })),
-    );
-  };
+  const { fleet, said, make, start, campaign, metrics, members, offered, become, update } = playedFleet(
+    () => sky,
+  );
   const everyone = [{ name: 'all', percentage: 100, success_threshold: 0 }];
 
   it('opens a manual stage when an operator says so, and any stage at an operator’s word', async () => {
@@ -428,43 +370,6 @@ describe('the campaign engine', () => {
       ['SK-OLD', 'below_min_version'],
       ['SK-OUT', 'revoked'],
     ]);
-  });
-
-  it('stops when updated devices fall silent, though each said that all went well', async () => {
-    const of = model('silent');
-    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
-    const names = serials('SIL', 30);
-    await fleet(names, of);
-    const id = await start({
-      firmware_id: firmware.id,
-      stages: [
-        { name: 'canary', count: 3, min_duration_s: 3600 },
-        { name: 'rest', percentage: 100 },
-      ],
-    });
-    const canary = await offered(id, 3);
-    await update(id, canary, of, 'v2.0.0');
-    await eventually('them to complete', async () => (await metrics(id)).counts.completed === 3);
-    await deliver(sky, canary.map(gone));
-    await become(id, 'paused');
-    expect((await campaign(id)).status_reason).toMatch(/3 of 3 failed or fell silent after the update/);
-    expect((await metrics(id)).counts.pending).toBe(27);
-  });
-
-  it('stops for silence in its only stage, too, by what was usual when it began', async () => {
-    const of = model('all-silent');
-    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
-    const names = serials('ALL', 6);
-    await fleet(names, of);
-    const id = await start({
-      firmware_id: firmware.id,
-      stages: [{ name: 'everyone', percentage: 100, min_duration_s: 3600 }],
-    });
-    await update(id, await offered(id, 6), of, 'v2.0.0');
-    await eventually('them to complete', async () => (await metrics(id)).counts.completed === 6);
-    await deliver(sky, names.map(gone));
-    await become(id, 'paused');
-    expect((await campaign(id)).status_reason).toMatch(/6 of 6 failed or fell silent after the update/);
   });
 
   it('is joined by devices that come to match, when it is dynamic', async () => {

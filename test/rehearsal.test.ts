@@ -131,6 +131,21 @@ describe('a rehearsal', () => {
     expect(played.load.peak_downloads_per_minute).toBeLessThanOrEqual(110);
   });
 
+  it('ends when the campaign would, begins when it would, and says who is left out', async () => {
+    await fleet('RH-END', 60);
+    const at = (minutes: number) => new Date(Date.now() + minutes * 60_000).toISOString();
+    const stages = [{ name: 'all', percentage: 100 }];
+    // Each takes 122 s: ten at a time begin three times in five minutes.
+    const ending = { stages, max_concurrent: 10, start_at: at(60), end_at: at(65) };
+    const played = await rehearse(await draft('RH-END', ending));
+    expect(played).toMatchObject({ ends: { completed: 5 }, left_out: 30 });
+    expect(played.progress.at(-1)?.completed).toBe(30);
+    expect(played.expected_duration_s).toBeLessThan(3 * 125);
+    expect(played.stages).toMatchObject([{ opens_after_s: 0, passes_after_s: null }]);
+    const over = await sky.api('POST', `/campaigns/${await draft('RH-END', { end_at: at(-1) })}/rehearsal`);
+    expect(over).toMatchObject({ status: 409, body: { detail: expect.stringContaining('later end_at') } });
+  });
+
   it('is refused where nobody would take part', async () => {
     const answer = await sky.api('POST', `/campaigns/${await draft('RH-NONE')}/rehearsal`);
     expect(answer).toMatchObject({ status: 409, type: expect.stringContaining('problem+json') });

@@ -16,9 +16,9 @@ const ENDS = {
   unfinished: 'had not ended after 60 days',
 } as const;
 
-const Verdict = ({ ends, stops, expected_duration_s }: Rehearsal) => {
+const Verdict = ({ ends, stops, expected_duration_s, left_out }: Rehearsal) => {
   const runs = Object.values(ends).reduce((sum, n) => sum + n, 0);
-  const good = ends.completed === runs;
+  const good = ends.completed === runs && left_out === 0;
   const said = Object.entries(ENDS).flatMap(([end, words]) => {
     const n = ends[end as keyof typeof ENDS];
     return n === 0 ? [] : [`${n === runs ? 'every time' : `${n} of ${runs} times`} it ${words}`];
@@ -29,6 +29,9 @@ const Verdict = ({ ends, stops, expected_duration_s }: Rehearsal) => {
         Played {runs} times: {said.join(', ')}. {good ? 'Expected to take' : 'The run in the middle took'}{' '}
         <b>{duration(expected_duration_s)}</b>.
       </p>
+      {left_out === 0 ? null : (
+        <p>{plural(left_out, 'device')} had not begun when its end came: let it end later, or go faster.</p>
+      )}
       {stops.map(({ reason, runs: n }) => (
         <p>
           In {plural(n, 'run')}: {reason}.

@@ -40,7 +40,7 @@ export class Book {
     const state = storage.kv.get<Omit<CampaignState, 'definition'>>('state');
     if (definition === undefined || state === undefined) return undefined;
     // One that was kept by an earlier release lacks what came later.
-    const since = { closed: null, accepted_members: 0, sample_end: null, control: null };
+    const since = { closed: null, sample_end: null, control: null, passed_at: {}, accepted: [], silence: [] };
     const book = new Book(storage, members, { ...since, ...state, definition });
     book.#begun = true;
     return book;

@@ -15,9 +15,10 @@ import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import { Turns } from '../turns.ts';
 import { Book } from './book.ts';
 import type { Wanted } from './change.ts';
-import { Clock, ENDED, endedBy } from './clock.ts';
+import { Clock } from './clock.ts';
 import { artifactOf, type Definition } from './definition.ts';
 import { Draft } from './draft.ts';
+import { ENDED, endedBy } from './end.ts';
 import { contenderOf, rank, watch, yieldDevices } from './fleet.ts';
 import { Found } from './found.ts';
 import { afterHeard } from './joining.ts';
@@ -112,10 +113,13 @@ export class Campaign extends DurableObject<Env> {
     return { ok: true };
   }
 
-  /** Goes on. Failures up to here are accepted: the gate counts from now. */
+  /** Goes on. Failures and silence up to here are accepted: the gate counts from now. */
   async resume(): Promise<Outcome> {
     const book = this.#book;
     if (book?.state.status !== 'paused') return refuse(this.#cannot('resume', 'paused'));
+    await this.#clock.lookForSilence(book);
+    // Somebody else may have been faster.
+    if (book.state.status !== 'paused') return refuse(this.#cannot('resume', 'paused'));
     acceptTrouble(book);
     restartOffers(book, Date.now());
     return this.#goOn(book);
@@ -184,6 +188,8 @@ export class Campaign extends DurableObject<Env> {
   async advance(): Promise<Outcome> {
     const book = this.#book;
     if (book?.state.status !== 'active') return refuse(this.#cannot('open its next stage', 'active'));
+    await this.#clock.lookForSilence(book);
+    if (book.state.status !== 'active') return refuse(this.#cannot('open its next stage', 'active'));
     const outcome = advance(book);
     if (outcome.ok) await this.#tickSoon(0);
     return outcome;

@@ -4,8 +4,8 @@ import type { Database } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
 import type { Turns } from '../turns.ts';
 import type { Book } from './book.ts';
-import type { Definition } from './definition.ts';
 import { joinLate } from './dynamic.ts';
+import { endInTime } from './end.ts';
 import { releaseAll } from './fleet.ts';
 import type { Found } from './found.ts';
 import { passGates } from './gates.ts';
@@ -15,22 +15,14 @@ import { offerNext } from './offering.ts';
 import type { Pace } from './pace.ts';
 import { prepareStep } from './prepare.ts';
 import { takeBack } from './take-back.ts';
-import { watchSilence } from './watch-silence.ts';
+import { SilenceWatch } from './watch-silence.ts';
 
-const SILENCE_MS = 5000;
 /** How often a dynamic campaign looks for devices to join it: it reads the ledger's devices of the model. */
 const JOIN_MS = 10_000;
 const JOIN_LARGE_MS = 300_000;
 const LARGE = 10_000;
-/** Why members are skipped after the policy's `end_at`. */
-export const ENDED = 'ended';
 /** Members the clock looks at in one tick. */
 const DUE = 20_000;
-
-/** That the policy's `end_at` has passed, in words. */
-export function endedBy({ end_at }: Definition['policy'], now: number): string | undefined {
-  return end_at == null || now < Date.parse(end_at) ? undefined : `the campaign ended at ${end_at}`;
-}
 
 export class Clock {
   readonly #env: Env;
@@ -38,7 +30,7 @@ export class Clock {
   readonly #found: Found;
   readonly #pace: Pace;
   readonly #offers: Turns;
-  #silenceAt = 0;
+  readonly #silence: SilenceWatch;
   #joinAt = 0;
 
   constructor(env: Env, db: Database, found: Found, pace: Pace, offers: Turns) {
@@ -47,6 +39,7 @@ export class Clock {
     this.#found = found;
     this.#pace = pace;
     this.#offers = offers;
+    this.#silence = new SilenceWatch(env, db);
   }
 
   /** One tick. It may be repeated at any point: whatever it has not come to is done by the next. */
@@ -62,7 +55,7 @@ export class Clock {
       now,
     );
     if (this.#runs(book)) {
-      this.#endInTime(book, now);
+      endInTime(book, now);
       await this.#sometimes(book, now);
       passGates(book, now);
       if (!this.#runs(book)) await yieldWaiting(this.#env, book.definition.id, book.members.unanswered());
@@ -87,10 +80,7 @@ export class Clock {
 
   /** What is too much for every tick. */
   async #sometimes(book: Book, now: number): Promise<void> {
-    if (now - this.#silenceAt >= SILENCE_MS) {
-      this.#silenceAt = now;
-      await watchSilence(this.#env, book);
-    }
+    await this.#silence.sometimes(book, now);
     const every = book.size < LARGE ? JOIN_MS : JOIN_LARGE_MS;
     if (book.definition.target.dynamic === true && now - this.#joinAt >= every) {
       this.#joinAt = now;
@@ -98,12 +88,9 @@ export class Clock {
     }
   }
 
-  /** The policy's `end_at` has passed: nobody else starts. */
-  #endInTime(book: Book, now: number): void {
-    const over = endedBy(book.definition.policy, now);
-    if (over === undefined) return;
-    if (book.state.sweep === null) book.sweep(ENDED, over, now);
-    book.state.stage = book.definition.policy.stages.length - 1;
+  /** Which devices have fallen silent by now, also where nothing was looked at for a while. */
+  async lookForSilence(book: Book): Promise<void> {
+    await this.#silence.look(book, Date.now());
   }
 
   /** Takes back who has completed by now, and at the end whoever completed after that. */

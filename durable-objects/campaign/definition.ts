@@ -7,6 +7,7 @@ import {
 } from '../../protocol/api.ts';
 import type { CampaignRow } from '../../store/campaigns.ts';
 import type { FirmwareRow } from '../../store/firmware.ts';
+import type { Accepted } from './gate.ts';
 import type { Cursor } from './member-rows.ts';
 import type { Sample } from './silence.ts';
 import type { Counts, Failures } from './stages.ts';
@@ -108,16 +109,14 @@ export interface CampaignState {
   stage_opened_at: number;
   /** An operator has let the stage after the open one begin, whatever the gate says. */
   released: boolean;
-  /** Weighted failures in the open stage an operator has accepted. */
-  accepted_failures: number;
-  /** How many members these are. */
-  accepted_members: number;
-  /** Completed members of the open stage that are silent beyond what is usual. */
-  silent: number;
+  /** When the stages before it passed, by their index. */
+  passed_at: Record<number, number>;
+  /** By stage, as far as anything was accepted. */
+  accepted: Accepted[];
+  /** By stage: completed members that are silent beyond what is usual. */
+  silence: number[];
   /** What was usual for devices that were not updated, when it was seen last. */
   control: (Sample & { at: number }) | null;
-  /** An operator has accepted the silence in the open stage. */
-  silence_accepted: boolean;
   cursor: Cursor;
   /** By stage. */
   counts: Counts[];

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { campaignPolicy, FAILURE_CLASSES, stage as stageSchema } from '../../protocol/api.ts';
-import { type GateInput, judge } from './gate.ts';
+import { type GateInput, judge, NOTHING_ACCEPTED } from './gate.ts';
 import type { Counts } from './stages.ts';
 import { emptyCounts, noFailures } from './stages.ts';
 
@@ -12,6 +12,7 @@ const stage = stageSchema.parse({
   min_duration_s: 60,
 });
 const policy = campaignPolicy.parse({});
+const twoFailures = { failures: 2, members: 2, silent: 0 };
 /** A gate after a minute; failures are of the class `failed` unless said. */
 const gate = (some: Partial<Counts>, more: Partial<GateInput> = {}) => {
   const counts = { ...emptyCounts(), ...some };
@@ -20,8 +21,7 @@ const gate = (some: Partial<Counts>, more: Partial<GateInput> = {}) => {
     policy,
     counts,
     failures: { ...noFailures(), failed: counts.failed, rollback: counts.rollback },
-    accepted_failures: 0,
-    accepted_members: 0,
+    accepted: NOTHING_ACCEPTED,
     silent: 0,
     open_ms: 60_000,
     ...more,
@@ -57,12 +57,8 @@ describe('the gate of a stage', () => {
   });
 
   it('accepts the failures an operator accepted, and stops at new ones', () => {
-    expect(gate({ completed: 8, failed: 2 }, { accepted_failures: 2, accepted_members: 2 }).kind).toBe(
-      'pass',
-    );
-    expect(gate({ completed: 6, failed: 4 }, { accepted_failures: 2, accepted_members: 2 }).kind).toBe(
-      'stop',
-    );
+    expect(gate({ completed: 8, failed: 2 }, { accepted: twoFailures }).kind).toBe('pass');
+    expect(gate({ completed: 6, failed: 4 }, { accepted: twoFailures }).kind).toBe('stop');
   });
 
   it('always comes to an end once every member has', () => {
@@ -117,7 +113,9 @@ describe('the gate of a stage', () => {
     const failure_weights = { failed: 0, rollback: 0, timeout: 0, rejected: 0 };
     const weightless = { policy: { ...policy, failure_weights } };
     expect(gate({ completed: 8, failed: 2 }, weightless).kind).toBe('stop');
-    expect(gate({ completed: 8, failed: 2 }, { ...weightless, accepted_members: 2 }).kind).toBe('pass');
+    expect(
+      gate({ completed: 8, failed: 2 }, { ...weightless, accepted: { ...twoFailures, failures: 0 } }).kind,
+    ).toBe('pass');
   });
 
   it('passes at exactly its success threshold and goes on at exactly its failure threshold, for every share', () => {
@@ -140,6 +138,13 @@ describe('the gate of a stage', () => {
       kind: 'stop',
       reason: 'stage "canary" stopped: 3 of 10 failed or fell silent after the update (30 %), more than 10 %',
     });
+  });
+
+  it('counts only those that fell silent after an operator accepted the silence', () => {
+    const accepted = { ...NOTHING_ACCEPTED, silent: 3 };
+    expect(gate({ completed: 10 }, { silent: 3, accepted }).kind).toBe('pass');
+    expect(gate({ completed: 10 }, { silent: 2, accepted }).kind).toBe('pass');
+    expect(gate({ completed: 10 }, { silent: 5, accepted }).kind).toBe('stop');
   });
 
   it('never stops for what stays within the threshold, whatever the order in which members end', () => {

@@ -1,19 +1,28 @@
 /** When a stage passes or stops. Pure. */
 import { type CampaignPolicy, FAILURE_CLASSES, type Stage } from '../../protocol/api.ts';
-import { type Counts, type Failures, percent, total, unfinished } from './stages.ts';
+import { type Counts, type Failures, participants, percent, unfinished } from './stages.ts';
 
 /** What the gate says of a stage. `reason` is a sentence for the page and the API. */
 export type Verdict = { kind: 'wait'; reason: string } | { kind: 'pass' } | { kind: 'stop'; reason: string };
+
+/** What an operator has accepted of a stage by going on. */
+export interface Accepted {
+  /** Failures, weighted: they count as if they were none. */
+  failures: number;
+  /** How many members these are, whatever they weigh; they count as if they had succeeded. */
+  members: number;
+  /** Members that had fallen silent. */
+  silent: number;
+}
+
+export const NOTHING_ACCEPTED: Accepted = { failures: 0, members: 0, silent: 0 };
 
 export interface GateInput {
   stage: Stage;
   policy: Pick<CampaignPolicy, 'failure_threshold' | 'min_sample' | 'failure_weights'>;
   counts: Counts;
   failures: Failures;
-  /** Failures, weighted, an operator has accepted by resuming the campaign; they count as if they were none. */
-  accepted_failures: number;
-  /** How many members these are, whatever they weigh; they count as if they had succeeded. */
-  accepted_members: number;
+  accepted: Accepted;
   /** Completed members that fell silent, beyond what is usual for devices that were not updated. */
   silent: number;
   /** How long the stage has been open, in milliseconds. */
@@ -26,12 +35,12 @@ export interface GateInput {
  * members of the stage, so that it stops when it is certain to exceed its threshold.
  */
 export function judge(input: GateInput): Verdict {
-  const { stage, counts, accepted_members, open_ms } = input;
-  const members = total(counts) - counts.skipped;
+  const { stage, counts, accepted, open_ms } = input;
+  const members = participants(counts);
   if (members === 0) return { kind: 'pass' };
-  const tooMany = exceeded(input, members);
-  if (tooMany !== undefined) return { kind: 'stop', reason: `stage "${stage.name}" stopped: ${tooMany}` };
-  const succeeded = percent(counts.completed + accepted_members, members);
+  const tooMany = exceeded(input);
+  if (tooMany !== undefined) return { kind: 'stop', reason: tooMany };
+  const succeeded = percent(counts.completed + accepted.members, members);
   const enough = succeeded >= stage.success_threshold;
   if (!enough && unfinished(counts) === 0) {
     return {
@@ -53,13 +62,14 @@ export function judge(input: GateInput): Verdict {
   };
 }
 
-/** How the failures exceed the threshold, in words; `undefined` where they do not. */
-function exceeded(
-  { policy, counts, failures, accepted_failures, accepted_members, silent }: GateInput,
-  members: number,
-): string | undefined {
-  const failed = Math.max(0, weighted(policy, failures) - accepted_failures) + silent;
-  const many = Math.max(0, counts.failed + counts.rollback - accepted_members) + silent;
+/** That the stage has more failures than its threshold allows, in words; `undefined` where it has not. */
+export function exceeded(input: Omit<GateInput, 'open_ms'>): string | undefined {
+  const { stage, policy, counts, failures, accepted } = input;
+  const members = participants(counts);
+  if (members === 0) return undefined;
+  const silent = Math.max(0, input.silent - accepted.silent);
+  const failed = Math.max(0, weighted(policy, failures) - accepted.failures) + silent;
+  const many = Math.max(0, counts.failed + counts.rollback - accepted.members) + silent;
   const finished = counts.completed + counts.failed + counts.rollback;
   const [whole, of] =
     finished >= Math.min(policy.min_sample, members) ? [finished, 'finished'] : [members, ''];
@@ -67,7 +77,7 @@ function exceeded(
   if (share <= policy.failure_threshold) return undefined;
   const what = silent > 0 ? 'failed or fell silent after the update' : 'failed';
   const weighing = failed === many ? '' : ` and weigh as ${show(failed)}`;
-  return `${many} of ${whole}${of === '' || whole === members ? '' : ` ${of}`} ${what}${weighing} (${above(share)} %), more than ${policy.failure_threshold} %`;
+  return `stage "${stage.name}" stopped: ${many} of ${whole}${of === '' || whole === members ? '' : ` ${of}`} ${what}${weighing} (${above(share)} %), more than ${policy.failure_threshold} %`;
 }
 
 /** Failures as the policy weighs them. */

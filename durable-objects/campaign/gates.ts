@@ -1,6 +1,7 @@
 /** Judging the open stage, and opening the next. */
+import type { Stage } from '../../protocol/api.ts';
 import type { Book } from './book.ts';
-import { type GateInput, judge } from './gate.ts';
+import { exceeded, judge, NOTHING_ACCEPTED } from './gate.ts';
 import { START } from './members.ts';
 import { emptyCounts, noFailures, unfinished } from './stages.ts';
 
@@ -8,8 +9,13 @@ import { emptyCounts, noFailures, unfinished } from './stages.ts';
 export function passGates(book: Book, now: number): void {
   const { state, definition } = book;
   const { stages } = definition.policy;
+  const late = behind(book);
+  if (late !== undefined) {
+    stop(book, late, now);
+    return;
+  }
   for (let open = stages[state.stage]; open !== undefined; open = stages[state.stage]) {
-    const verdict = judge(gateInput(book, now));
+    const verdict = judge({ ...inputOf(book, open, state.stage), open_ms: now - state.stage_opened_at });
     const isLast = state.stage === stages.length - 1;
     if (verdict.kind === 'stop') {
       stop(book, verdict.reason, now);
@@ -32,31 +38,32 @@ export function passGates(book: Book, now: number): void {
   }
 }
 
-/** What the gate of the open stage looks at. */
-function gateInput({ state, definition: { policy } }: Book, now: number): GateInput {
-  const stage = policy.stages[state.stage];
-  if (stage === undefined) throw new RangeError(`the campaign has no stage ${state.stage}`);
-  return {
-    stage,
-    policy,
-    counts: state.counts[state.stage] ?? emptyCounts(),
-    failures: state.failures[state.stage] ?? noFailures(),
-    accepted_failures: state.accepted_failures,
-    accepted_members: state.accepted_members,
-    silent: state.silence_accepted ? 0 : state.silent,
-    open_ms: now - state.stage_opened_at,
-  };
+/** Why one of the stages that have passed stops the campaign, by what its last members did after that. */
+function behind(book: Book): string | undefined {
+  const passed = book.definition.policy.stages.slice(0, book.state.stage);
+  for (const [index, stage] of passed.entries()) {
+    const reason = exceeded(inputOf(book, stage, index));
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
 }
+
+/** What a stage's gate looks at. */
+const inputOf = ({ state, definition: { policy } }: Book, stage: Stage, index: number) => ({
+  stage,
+  policy,
+  counts: state.counts[index] ?? emptyCounts(),
+  failures: state.failures[index] ?? noFailures(),
+  accepted: state.accepted[index] ?? NOTHING_ACCEPTED,
+  silent: state.silence[index] ?? 0,
+});
 
 function openStage({ state, definition }: Book, stage: number, now: number): void {
   Object.assign(state, {
     stage,
     stage_opened_at: now,
+    passed_at: { ...state.passed_at, [stage - 1]: now },
     released: false,
-    accepted_failures: 0,
-    accepted_members: 0,
-    silent: 0,
-    silence_accepted: false,
     reason: null,
     unwritten: true,
   });

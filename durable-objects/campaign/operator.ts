@@ -1,9 +1,9 @@
 /** What an operator may do to a campaign that runs, beside pausing and ending it. */
 import type { Book } from './book.ts';
-import { weighted } from './gate.ts';
+import { type Accepted, weighted } from './gate.ts';
 import { restart, retry, skip } from './member.ts';
 import { placeOf, START } from './members.ts';
-import { emptyCounts, type Failures, failed, noFailures } from './stages.ts';
+import { failed, noFailures } from './stages.ts';
 
 /** What an operator's command led to; `stale`: it was about a campaign that has been changed since. */
 export type Outcome = { ok: true } | { ok: false; problem: string; stale?: boolean };
@@ -24,10 +24,12 @@ export function retryFailed(book: Book, error: string | undefined, now: number):
     cursor = placeOf(last);
   }
   // Whoever has another attempt has not failed yet, so nothing of it is accepted.
-  const { state, definition } = book;
-  const [failures, members] = trouble(book);
-  state.accepted_failures = Math.min(state.accepted_failures, weighted(definition.policy, failures));
-  state.accepted_members = Math.min(state.accepted_members, members);
+  const left = trouble(book);
+  book.state.accepted = book.state.accepted.map((before, stage) => ({
+    ...before,
+    failures: Math.min(before.failures, left[stage]?.failures ?? 0),
+    members: Math.min(before.members, left[stage]?.members ?? 0),
+  }));
   book.keep();
   return serials;
 }
@@ -56,11 +58,7 @@ export function advance(book: Book): Outcome {
 
 /** Failures and silence up to here are accepted: the gate counts from now. */
 export function acceptTrouble(book: Book): void {
-  const { state, definition } = book;
-  const [failures, members] = trouble(book);
-  state.accepted_failures = weighted(definition.policy, failures);
-  state.accepted_members = members;
-  if (state.silent > 0) state.silence_accepted = true;
+  book.state.accepted = trouble(book);
 }
 
 /** Nobody could take an offer while the campaign was paused, so the time for that begins anew. */
@@ -68,8 +66,10 @@ export function restartOffers(book: Book, now: number): void {
   book.decide(book.members.unanswered(), (member) => restart(member, now), now);
 }
 
-/** What has failed in the open stage, and how many members that are. */
-const trouble = ({ state }: Book): [Failures, number] => [
-  state.failures[state.stage] ?? noFailures(),
-  failed(state.counts[state.stage] ?? emptyCounts()),
-];
+/** What has failed and fallen silent, by stage. */
+const trouble = ({ state, definition: { policy } }: Book): Accepted[] =>
+  state.counts.map((counts, stage) => ({
+    failures: weighted(policy, state.failures[stage] ?? noFailures()),
+    members: failed(counts),
+    silent: state.silence[stage] ?? 0,
+  }));

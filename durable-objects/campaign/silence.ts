@@ -19,12 +19,13 @@ export const isTelling = ({ devices }: Sample): boolean => devices >= LEAST_CONT
 
 /**
  * How many of the updated devices are silent beyond what is usual; 0 where that may well be chance, or nobody knows
- * what is usual. The usual share is estimated from the control group with half a silent device added to each side
- * (Jeffreys' prior), and the excess must be significant by the binomial distribution.
+ * what is usual. The usual share is estimated from the control group with a quarter of a device added to each side, so
+ * that five which are all there suffice to notice the first that is not; and the excess must be significant by the
+ * binomial distribution.
  */
 export function excessSilence(updated: Sample, control: Sample): number {
   if (updated.silent === 0 || !isTelling(control)) return 0;
-  const usual = (control.silent + 0.5) / (control.devices + 1);
+  const usual = (control.silent + 0.25) / (control.devices + 0.5);
   if (atLeast(updated.silent, updated.devices, usual) >= SIGNIFICANT) return 0;
   return Math.max(0, updated.silent - usual * updated.devices);
 }

@@ -69,6 +69,9 @@ export const unfinished = (c: Counts): number => c.pending + inFlight(c);
 
 export const total = (c: Counts): number => Object.values(c).reduce((sum, n) => sum + n, 0);
 
+/** Members that take part. */
+export const participants = (c: Counts): number => total(c) - c.skipped;
+
 /** Members that failed or went back. */
 export const failed = (c: Counts): number => c.failed + c.rollback;
 

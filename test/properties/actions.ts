@@ -32,7 +32,7 @@ export interface SeenState {
   counts: Record<UpdateState, number>[];
   failures: Record<FailureClass, number>[];
   errors: Record<string, number>;
-  accepted_failures: number;
+  accepted: { failures: number }[];
 }
 
 export interface Seen {

@@ -107,11 +107,14 @@ export class Promises {
   }
 
   #hasTooManyFailures({ state, members }: Seen): boolean {
-    const open = members.filter(({ stage, state: is }) => stage === state.stage && is !== 'skipped');
-    const finished = open.filter(hasEnded).length;
-    const failed = open.filter((member) => failedAs(member) !== undefined).length - state.accepted_failures;
-    const sampled = finished >= Math.min(this.#limits.min_sample, open.length);
-    return (100 * failed) / (sampled ? finished : open.length) > this.#limits.failure_threshold;
+    return state.counts.slice(0, state.stage + 1).some((_, stage) => {
+      const own = members.filter((member) => member.stage === stage && member.state !== 'skipped');
+      const finished = own.filter(hasEnded).length;
+      const accepted = state.accepted[stage]?.failures ?? 0;
+      const failed = own.filter((member) => failedAs(member) !== undefined).length - accepted;
+      const sampled = finished >= Math.min(this.#limits.min_sample, own.length);
+      return (100 * failed) / (sampled ? finished : own.length) > this.#limits.failure_threshold;
+    });
   }
 }
 

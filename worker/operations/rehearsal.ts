@@ -1,8 +1,10 @@
 /** Rehearsing a campaign before it starts: what its object needs for that, from the ledger. */
 import { artifactOf, type Definition, definitionOf } from '../../durable-objects/campaign/definition.ts';
+import { endedBy } from '../../durable-objects/campaign/end.ts';
 import { type FoundDevice, foundDevice } from '../../durable-objects/campaign/found.ts';
 import { newMember } from '../../durable-objects/campaign/joining.ts';
 import type { PastUpdates } from '../../durable-objects/campaign/rehearsal/player.ts';
+import { campaignPolicy } from '../../protocol/campaign-policy.ts';
 import { REHEARSED_DEVICES, type Rehearsal } from '../../protocol/rehearsal.ts';
 import { targetDevices } from '../../store/campaign-targets.ts';
 import { listSteps } from '../../store/firmware.ts';
@@ -18,7 +20,8 @@ const ASSUMED_REST_S = 120;
 
 /**
  * What the campaign would do, were it started now. `failureRate` (percent) takes the place of what is on record.
- * Reads every device of the target. Throws a 409 where it has started, or where no device would take part.
+ * Reads every device of the target. Throws a 409 where it has started, its `end_at` has passed, or no device would take
+ * part.
  */
 export async function rehearseCampaign(
   c: AppContext,
@@ -34,6 +37,9 @@ export async function rehearseCampaign(
     );
   }
   const { db } = c.var;
+  const over = endedBy(campaignPolicy.parse(row.policy), Date.now());
+  if (over !== undefined)
+    throw new ProblemError(409, 'Cannot rehearse this campaign', `${over}: give it a later end_at first.`);
   const steps = await listSteps(db, artifactOf(firmware));
   const definition = definitionOf(row, firmware, steps);
   const { total, sample } = await sampleOf(c, definition);

@@ -9,7 +9,7 @@ const WEEK_MS = 7 * 86_400_000;
 
 /** When a device came and went in the week before the rehearsal, as Unix milliseconds, oldest first. */
 export interface Presence {
-  /** Whether it was there when the week began. */
+  /** Whether it was there when the week recorded. */
   before: boolean;
   changes: number[];
 }
@@ -30,25 +30,25 @@ export interface PastUpdates {
 
 export type Ending = 'completed' | 'failed' | 'rollback' | 'timeout';
 
-/** Whether it is there at a moment: last week repeats itself. `began`: when the rehearsal begins. */
-export function isThere({ before, changes }: Presence, at: number, began: number): boolean {
-  const then = began - WEEK_MS + ((at - began) % WEEK_MS);
+/** Whether it is there at a moment: the week that was `recorded` up to then repeats itself. */
+export function isThere({ before, changes }: Presence, at: number, recorded: number): boolean {
+  const then = recorded - WEEK_MS + ((at - recorded) % WEEK_MS);
   const passed = changes.findIndex((change) => change > then);
   return before !== ((passed === -1 ? changes.length : passed) % 2 === 1);
 }
 
 /** When it is there next, from `at` on; `undefined` where it never is. */
-export function thereFrom(presence: Presence, at: number, began: number): number | undefined {
-  if (isThere(presence, at, began)) return at;
+export function thereFrom(presence: Presence, at: number, recorded: number): number | undefined {
+  if (isThere(presence, at, recorded)) return at;
   const { changes } = presence;
-  const weeks = Math.floor((at - began) / WEEK_MS);
+  const weeks = Math.floor((at - recorded) / WEEK_MS);
   for (let week = weeks; week <= weeks + 1; week += 1) {
     for (const change of changes) {
       const then = change + (week + 1) * WEEK_MS;
-      if (then > at && isThere(presence, then, began)) return then;
+      if (then > at && isThere(presence, then, recorded)) return then;
     }
-    const start = began + (week + 1) * WEEK_MS;
-    if (start > at && isThere(presence, start, began)) return start;
+    const start = recorded + (week + 1) * WEEK_MS;
+    if (start > at && isThere(presence, start, recorded)) return start;
   }
   return undefined;
 }

@@ -30,7 +30,10 @@ export function rehearse(
   input: RehearsalInput,
   now: number,
 ): Rehearsal {
-  const runs = Array.from({ length: REHEARSALS }, (_, seed) => playOnce(storage, members, input, seed, now));
+  const began = Math.max(now, new Date(input.definition.policy.start_at ?? 0).getTime());
+  const runs = Array.from({ length: REHEARSALS }, (_, seed) =>
+    playOnce(storage, members, input, { seed, began, recorded: now }),
+  );
   runs.sort((a, b) => a.run.took_ms - b.run.took_ms);
   const middle = runs[Math.floor(runs.length / 2)];
   if (middle === undefined) throw new RangeError('a rehearsal has at least one run');
@@ -38,7 +41,7 @@ export function rehearse(
     input,
     middle,
     runs.map(({ run }) => run),
-    now,
+    began,
   );
 }
 
@@ -54,17 +57,16 @@ function playOnce(
   storage: DurableObjectStorage,
   members: Members,
   input: RehearsalInput,
-  seed: number,
-  now: number,
+  { seed, began, recorded }: { seed: number; began: number; recorded: number },
 ): Played {
   let played: Played | undefined;
   try {
     storage.transactionSync(() => {
       members.create();
-      const book = dealt(storage, members, input, now);
+      const book = dealt(storage, members, input, began);
       const sizes = book.state.counts.map(({ pending }) => pending);
       const devices = new Map(input.devices.map((recorded) => [recorded.device.serial_no, recorded]));
-      played = { run: new Rehearsed(book, devices, input.past, seed, now).run(), sizes };
+      played = { run: new Rehearsed(book, devices, input.past, seed, began, recorded).run(), sizes };
       throw new RolledBack();
     });
   } catch (error) {
@@ -75,15 +77,15 @@ function playOnce(
 }
 
 /** The campaign with its members in their stages, as at its start. */
-function dealt(storage: DurableObjectStorage, members: Members, input: RehearsalInput, now: number): Book {
+function dealt(storage: DurableObjectStorage, members: Members, input: RehearsalInput, began: number): Book {
   const policy = playedPolicy(input.definition.policy, input.devices.length / input.total);
-  const book = new Book(storage, members, unprepared({ ...input.definition, policy }, now));
+  const book = new Book(storage, members, unprepared({ ...input.definition, policy }, began));
   const devices = input.devices.map(({ device }) => device).sort((a, b) => a.h - b.h);
   const groups = new Map<string, number>();
   for (const { grp } of devices) groups.set(grp ?? '', (groups.get(grp ?? '') ?? 0) + 1);
   const ends = sharesOf(policy.stages, groups);
   const dealing = { phase: 'dealing' as const, bucket: 0, keep: devices.length, seen: 0, dealt: 0, ends };
-  book.join(dealOut(policy.stages, dealing, devices).members, now);
+  book.join(dealOut(policy.stages, dealing, devices).members, began);
   Object.assign(book.state, { preparing: null, reason: null });
   return book;
 }
@@ -94,7 +96,6 @@ function playedPolicy(policy: CampaignPolicy, share: number): CampaignPolicy {
   const { ramp } = policy;
   return {
     ...policy,
-    start_at: null,
     stages: policy.stages.map((stage) => ({
       ...stage,
       start: 'automatic',
@@ -114,11 +115,16 @@ function playedPolicy(policy: CampaignPolicy, share: number): CampaignPolicy {
   };
 }
 
-function report(input: RehearsalInput, { run, sizes }: Played, runs: readonly Run[], now: number): Rehearsal {
+function report(
+  input: RehearsalInput,
+  { run, sizes }: Played,
+  runs: readonly Run[],
+  began: number,
+): Rehearsal {
   const { definition, total, devices, history } = input;
   const scale = total / devices.length;
   const many = (n: number) => Math.round(n * scale);
-  const after = (at: number | undefined) => (at === undefined ? null : (at - now) / 1000);
+  const after = (at: number | undefined) => (at === undefined ? null : (at - began) / 1000);
   const startsPerMinute = many(run.peakStartsPerMinute);
   const size = definition.firmware.size_bytes;
   return {
@@ -129,6 +135,7 @@ function report(input: RehearsalInput, { run, sizes }: Played, runs: readonly Ru
       REHEARSAL_ENDS.map((end) => [end, runs.filter(({ ended }) => ended === end).length]),
     ) as Rehearsal['ends'],
     expected_duration_s: run.took_ms / 1000,
+    left_out: many(run.leftOut),
     stops: stopsOf(runs, definition),
     stages: definition.policy.stages.map(({ name }, index) => ({
       name,
@@ -143,7 +150,7 @@ function report(input: RehearsalInput, { run, sizes }: Played, runs: readonly Ru
       peak_bytes_per_second: (startsPerMinute * size) / 60,
     },
     progress: thinned(run.progress).map(({ at, completed, failed }) => ({
-      after_s: (at - now) / 1000,
+      after_s: (at - began) / 1000,
       completed: many(completed),
       failed: many(failed),
     })),
@@ -170,7 +177,7 @@ function thinned<Point>(points: readonly Point[]): Point[] {
 }
 
 function assumptions({ definition: { policy }, total, devices, history }: RehearsalInput): string[] {
-  const { stages, start_at, max_per_gateway } = policy;
+  const { stages, max_per_gateway } = policy;
   return [
     'Devices come and go as they did in the last week.',
     history.recorded
@@ -180,7 +187,6 @@ function assumptions({ definition: { policy }, total, devices, history }: Rehear
       ? [`${devices.length} of ${total} devices were played; what is counted in devices was scaled.`]
       : []),
     ...(stages.some(({ start }) => start === 'manual') ? ['Operators open manual stages at once.'] : []),
-    ...(start_at == null ? [] : ['It starts now, not at its start_at.']),
     ...(max_per_gateway != null && devices.length < total
       ? ['The limit behind one gateway was left out: a sample does not share its gateways.']
       : []),

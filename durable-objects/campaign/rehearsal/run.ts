@@ -3,6 +3,7 @@
  * which anything can happen.
  */
 import type { Book } from '../book.ts';
+import { endInTime } from '../end.ts';
 import { passGates } from '../gates.ts';
 import { afterHeartbeat, afterReport, afterTime, type Member } from '../member.ts';
 import { chooseNext, grant } from '../offering.ts';
@@ -29,6 +30,8 @@ export interface Run {
   /** When each stage opened, and passed. */
   opened: number[];
   passed: number[];
+  /** Members that had not begun when its `end_at` came. */
+  leftOut: number;
   peakConcurrent: number;
   peakStartsPerMinute: number;
   progress: { at: number; completed: number; failed: number }[];
@@ -41,13 +44,14 @@ interface Happening {
   attempt: number;
 }
 
-/** Plays a campaign that has its members but has offered nothing yet, from `began` on. */
+/** Plays a campaign that has its members but has offered nothing yet, from `began` on; the fleet's record ends at `recorded`. */
 export class Rehearsed {
   readonly #book: Book;
   readonly #devices: ReadonlyMap<string, RecordedDevice>;
   readonly #past: PastUpdates;
   readonly #seed: number;
   readonly #began: number;
+  readonly #recorded: number;
   readonly #pace = new Pace();
   readonly #opened: number[];
   readonly #passed: number[] = [];
@@ -62,12 +66,14 @@ export class Rehearsed {
     past: PastUpdates,
     seed: number,
     began: number,
+    recorded: number,
   ) {
     this.#book = book;
     this.#devices = devices;
     this.#past = past;
     this.#seed = seed;
     this.#began = began;
+    this.#recorded = recorded;
     this.#opened = [began];
   }
 
@@ -90,6 +96,7 @@ export class Rehearsed {
       took_ms: now - this.#began,
       opened: this.#opened,
       passed: this.#passed,
+      leftOut: state.counts.reduce((sum, { skipped }) => sum + skipped, 0),
       peakConcurrent: this.#peak,
       peakStartsPerMinute: Math.max(0, ...this.#startsByMinute.values()),
       progress: this.#progress,
@@ -105,7 +112,7 @@ export class Rehearsed {
   }
 
   #afterHappening(member: Member, { what, attempt }: Happening, now: number) {
-    const { policy } = this.#book.definition;
+    const { policy } = this.#book;
     if (what === 'returns') return afterHeartbeat(member, false, now);
     if (member.attempt !== attempt) return undefined;
     const report = { campaign_id: '', timestamp: 0 };
@@ -118,15 +125,16 @@ export class Rehearsed {
 
   #tick(now: number): void {
     const book = this.#book;
-    const { policy } = book.definition;
-    const due = book.decide(book.members.due(now, DUE), (member) => afterTime(member, policy, now), now);
+    book.sweepOn(now);
+    const due = book.decide(book.members.due(now, DUE), (member) => afterTime(member, book.policy, now), now);
+    endInTime(book, now);
     const before = book.state.stage;
     passGates(book, now);
     for (let stage = before; stage < book.state.stage; stage += 1) {
       this.#passed[stage] = now;
       this.#opened[stage + 1] = now;
     }
-    if (book.state.status === 'completed') this.#passed[book.state.stage] = now;
+    if (book.state.status === 'completed' && book.state.closed === null) this.#passed[book.state.stage] = now;
     if (book.state.status !== 'active') return;
     const choice = chooseNext(book, this.#pace, due, now);
     const offline = choice.chosen
@@ -140,12 +148,12 @@ export class Rehearsed {
 
   #isThere(serialNo: string, now: number): boolean {
     const presence = this.#devices.get(serialNo)?.presence;
-    return presence !== undefined && isThere(presence, now, this.#began);
+    return presence !== undefined && isThere(presence, now, this.#recorded);
   }
 
   #isAwaited(serial_no: string, now: number): void {
     const presence = this.#devices.get(serial_no)?.presence;
-    const back = presence && thereFrom(presence, now, this.#began);
+    const back = presence && thereFrom(presence, now, this.#recorded);
     if (back !== undefined) this.#happenings.push({ at: back, serial_no, what: 'returns', attempt: 0 });
   }
 

@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { deliver } from './ingest.ts';
+import { playedFleet, serials } from './played-fleet.ts';
+import { publishFirmware } from './publish.ts';
+import { eventually, type Skylark, startSkylark } from './skylark.ts';
+
+/** What stops a campaign: failures and silence, also of stages that have passed. */
+describe('the gates of a campaign', () => {
+  let sky: Skylark;
+  beforeAll(async () => {
+    sky = await startSkylark();
+  });
+  afterAll(() => sky.stop());
+
+  const { fleet, said, gone, start, campaign, metrics, offered, become, update } = playedFleet(() => sky);
+  const reason = async (id: string) => String((await campaign(id)).status_reason);
+  const completed = (id: string, n: number) =>
+    eventually(`${n} to complete`, async () => (await metrics(id)).counts.completed === n);
+
+  it('stops when updated devices fall silent, though each said that all went well', async () => {
+    const of = 'GATE-SILENT';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const names = serials('SIL', 30);
+    await fleet(names, of);
+    const id = await start({
+      firmware_id: firmware.id,
+      stages: [
+        { name: 'canary', count: 3, min_duration_s: 3600 },
+        { name: 'rest', percentage: 100 },
+      ],
+    });
+    const canary = await offered(id, 3);
+    await update(id, canary, of, 'v2.0.0');
+    await eventually('them to complete', async () => (await metrics(id)).counts.completed === 3);
+    await deliver(sky, canary.map(gone));
+    await become(id, 'paused');
+    expect((await campaign(id)).status_reason).toMatch(/3 of 3 failed or fell silent after the update/);
+    expect((await metrics(id)).counts.pending).toBe(27);
+  });
+
+  it('stops for silence in its only stage, too, by what was usual when it began', async () => {
+    const of = 'GATE-ALL';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const names = serials('ALL', 6);
+    await fleet(names, of);
+    const id = await start({
+      firmware_id: firmware.id,
+      stages: [{ name: 'everyone', percentage: 100, min_duration_s: 3600 }],
+    });
+    await update(id, await offered(id, 6), of, 'v2.0.0');
+    await eventually('them to complete', async () => (await metrics(id)).counts.completed === 6);
+    await deliver(sky, names.map(gone));
+    await become(id, 'paused');
+    expect((await campaign(id)).status_reason).toMatch(/6 of 6 failed or fell silent after the update/);
+  });
+
+  it('goes on watching for silence when an operator has accepted what there was', async () => {
+    const of = 'GATE-AGAIN';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('AG', 30), of);
+    const id = await start({
+      firmware_id: firmware.id,
+      stages: [
+        { name: 'canary', count: 6, min_duration_s: 3600 },
+        { name: 'rest', percentage: 100 },
+      ],
+    });
+    const canary = await offered(id, 6);
+    await update(id, canary, of, 'v2.0.0');
+    await completed(id, 6);
+    await deliver(sky, canary.slice(0, 2).map(gone));
+    await become(id, 'paused');
+    // One more falls silent while it stands still: that is accepted, too.
+    await deliver(sky, canary.slice(2, 3).map(gone));
+    expect((await sky.api('POST', `/campaigns/${id}/resume`)).status).toBe(200);
+    await deliver(sky, canary.slice(3, 5).map(gone));
+    await become(id, 'paused');
+    expect(await reason(id)).toMatch(/2 of 6 failed or fell silent/);
+  });
+
+  it('compares with devices outside the campaign where it has none of its own to compare with', async () => {
+    const of = 'GATE-OUTSIDE';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('OUT', 7), of);
+    const names = ['OUT-0', 'OUT-1'];
+    const id = await start({
+      firmware_id: firmware.id,
+      target: { serial_nos: names },
+      stages: [{ name: 'both', percentage: 100, min_duration_s: 3600 }],
+    });
+    await update(id, await offered(id, 2), of, 'v2.0.0');
+    await completed(id, 2);
+    await deliver(sky, names.map(gone));
+    await become(id, 'paused');
+    expect(await reason(id)).toMatch(/stage "both" stopped: 2 of 2 failed or fell silent after the update/);
+  });
+
+  it('stops for failures and for silence in a stage that has passed already', async () => {
+    const of = 'GATE-LATE';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('LT', 40), of);
+    const stages = [
+      { name: 'early', count: 4, success_threshold: 50 },
+      { name: 'rest', percentage: 100, min_duration_s: 3600 },
+    ];
+    const id = await start({ firmware_id: firmware.id, stages, failure_threshold: 30, max_concurrent: 4 });
+    const early = await offered(id, 4);
+    await update(id, early.slice(0, 2), of, 'v2.0.0');
+    await eventually('the next stage', async () => (await metrics(id)).stage.index === 1);
+    await deliver(
+      sky,
+      early.slice(2).map((name) => said(name, id, 'failed')),
+    );
+    await become(id, 'paused');
+    expect(await reason(id)).toBe('stage "early" stopped: 2 of 4 failed (50 %), more than 30 %');
+    expect((await sky.api('POST', `/campaigns/${id}/resume`)).status).toBe(200);
+    await deliver(sky, early.slice(0, 2).map(gone));
+    await become(id, 'paused');
+    expect(await reason(id)).toMatch(/stage "early" stopped: 2 of 4 failed or fell silent/);
+  });
+});
