@@ -372,34 +372,6 @@ describe('the campaign engine', () => {
     ]);
   });
 
-  it('is joined by devices that come to match, when it is dynamic', async () => {
-    const of = model('dynamic');
-    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
-    await fleet(['DYN-0'], of);
-    const id = await start({ firmware_id: firmware.id, stages: everyone, target: { dynamic: true } });
-    await update(id, await offered(id, 1), of, 'v2.0.0');
-    await fleet(['DYN-1'], of);
-    await eventually('the new device to be offered it', async () =>
-      (await members(id, 'offered')).find(({ serial_no }) => serial_no === 'DYN-1'),
-    );
-    await update(id, ['DYN-1'], of, 'v2.0.0');
-    await eventually('both to complete', async () => (await metrics(id)).counts.completed === 2);
-    expect((await campaign(id)).status).toBe('active');
-  });
-
-  it('stays a sample when it is dynamic: who was left out at the start does not join', async () => {
-    const of = model('dynamic-sample');
-    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
-    const inOrder = serials('DYS', 20).sort((a, b) => hash32(a) - hash32(b));
-    await fleet(inOrder.slice(1), of);
-    const target = { dynamic: true, percentage: 10 };
-    const id = await start({ firmware_id: firmware.id, stages: everyone, target });
-    await offered(id, 2);
-    await fleet(inOrder.slice(0, 1), of);
-    await eventually('who comes within the sample to join', async () => (await members(id)).length > 2);
-    expect((await members(id)).map(({ serial_no }) => serial_no).sort()).toEqual(inOrder.slice(0, 3).sort());
-  });
-
   it('leaves out named devices of other hardware, and says so, before and after it starts', async () => {
     const [of, other] = [model('hardware'), model('other-hardware')];
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });

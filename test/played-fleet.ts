@@ -8,7 +8,14 @@ type Metrics = {
   stage: { index: number; name: string; state: string };
   stages: { target: number; state: string; counts: Record<string, number> }[];
 };
-export type Update = { serial_no: string; status: string; error: string | null; detail: string | null };
+export type Update = {
+  serial_no: string;
+  status: string;
+  stage: number;
+  from_version: string | null;
+  error: string | null;
+  detail: string | null;
+};
 
 export const serials = (prefix: string, n: number) => Array.from({ length: n }, (_, i) => `${prefix}-${i}`);
 

@@ -2,10 +2,10 @@
 import type { CampaignPolicy, FailureClass, UpdateState } from '../../protocol/api.ts';
 import type { CampaignState, Definition } from './definition.ts';
 import type { FoundDevice } from './found.ts';
-import { type Change, isFinal, type Member, skip, wakeAt } from './member.ts';
+import { type Change, isFinal, type Member, skip, takeIn, wakeAt } from './member.ts';
 import type { Cursor } from './member-rows.ts';
 import { END, type Members, placeOf, START } from './members.ts';
-import { inFlight, total } from './stages.ts';
+import { inFlight, participants, total } from './stages.ts';
 import { withTimes } from './tries.ts';
 
 /** Members skipped in one go. */
@@ -73,6 +73,13 @@ export class Book {
     return this.state.counts.reduce((sum, counts) => sum + total(counts), 0);
   }
 
+  /** Whether nobody takes part yet, and whoever comes to match joins. */
+  get isEmpty(): boolean {
+    const { counts, closed, preparing, definition } = this.state;
+    const isOpen = definition.target.dynamic === true && closed === null && preparing === null;
+    return isOpen && counts.every((stage) => participants(stage) === 0);
+  }
+
   get completed(): number {
     return this.state.counts.reduce((sum, counts) => sum + counts.completed, 0);
   }
@@ -111,6 +118,32 @@ export class Book {
       if (this.state.recent.length < RECENT) this.state.recent.push(serial_no);
     }
     this.changes += added.size;
+  }
+
+  /** The same for devices that may have been left out before: these take their new places. */
+  rejoin(members: readonly (FoundDevice & { stage: number })[], now: number): void {
+    const before = new Map(this.members.list(members.map((m) => m.serial_no)).map((m) => [m.serial_no, m]));
+    this.join(members, now);
+    const again = members.flatMap((place) => {
+      const member = before.get(place.serial_no);
+      return member === undefined ? [] : [{ member, place }];
+    });
+    this.members.seat(again.map(({ place }) => place));
+    for (const { member, place } of again) {
+      const [from, to] = [this.state.counts[member.stage], this.state.counts[place.stage]];
+      if (from !== undefined) from.skipped -= 1;
+      if (to !== undefined) to.skipped += 1;
+      const { stage, from_version, gateway, zone, grp } = place;
+      const seated = { ...member, stage, from_version, gateway, zone, grp };
+      this.move(seated, takeIn(seated), now);
+    }
+  }
+
+  /** The first members have come: the first stage opens with them. */
+  beginAnew(now: number): void {
+    const fresh = { stage: 0, stage_opened_at: now, passed_at: {}, released: false, cursor: START };
+    Object.assign(this.state, fresh);
+    this.horizon = undefined;
   }
 
   /**

@@ -5,19 +5,26 @@ import type { Database } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
 import type { Book } from './book.ts';
 import { contenderOf, watch } from './fleet.ts';
-import { behindUplinks, foundDevice } from './found.ts';
+import { behindUplinks, type FoundDevice, foundDevice } from './found.ts';
 import { newMember } from './joining.ts';
-import { postpone } from './member.ts';
+import { type Member, postpone } from './member.ts';
+import { dealAll } from './prepare.ts';
 
 const HASHES = 2 ** 32;
+/** What keeps a device out only as long as it is so. */
+const PASSING = new Set(['revoked', 'not_approved', 'has_version', 'below_min_version']);
+/** A device's heartbeat reaches the campaign before the ledger. */
+const LEDGER_LAG_MS = 60_000;
 
-/** Adds them to the last stage; those that have the version already are no news. */
+/**
+ * Adds them to the last stage; the first who come at all are dealt to the stages like those of a start. Who was left
+ * out for what is no longer so, joins like one that is new. Those that have the version already are no news.
+ */
 export async function joinLate(env: Env, db: Database, book: Book, now: number): Promise<void> {
-  const { definition, state, members } = book;
-  const last = definition.policy.stages.length - 1;
+  const { definition, state } = book;
   for await (const { devices } of targetDevices(db, definition.firmware.model, definition.target)) {
     const late = devices
-      .filter(({ serial_no }) => members.get(serial_no) === undefined)
+      .filter(({ serial_no }) => mayJoin(book.members.get(serial_no), now))
       .map((device) => newMember(definition, device))
       .filter(({ skip, serial_no }) => skip === null && isSampled(book, serial_no));
     if (late.length === 0) continue;
@@ -27,12 +34,24 @@ export async function joinLate(env: Env, db: Database, book: Book, now: number):
       contenderOf(state),
       late.map(({ serial_no }) => serial_no),
     );
-    const found = late.map((device) => ({ ...foundDevice(device), stage: last }));
-    book.join(behindUplinks(found, uplinks), now);
+    book.rejoin(dealLate(book, behindUplinks(late.map(foundDevice), uplinks), now), now);
     // They may lie before what was claimed already, so the clock is to find them.
     book.decide(late, (member) => postpone(member, now, 'joined while the campaign ran'), now);
     book.keep();
   }
+}
+
+const mayJoin = (member: Member | undefined, now: number): boolean =>
+  member === undefined ||
+  (member.state === 'skipped' &&
+    PASSING.has(member.error ?? '') &&
+    (member.error !== 'has_version' || now - member.updated_at > LEDGER_LAG_MS));
+
+function dealLate(book: Book, late: FoundDevice[], now: number): (FoundDevice & { stage: number })[] {
+  const { stages } = book.definition.policy;
+  if (!book.isEmpty) return late.map((device) => ({ ...device, stage: stages.length - 1 }));
+  book.beginAnew(now);
+  return dealAll(stages, late);
 }
 
 /**

@@ -9,6 +9,10 @@ import { emptyCounts, noFailures, unfinished } from './stages.ts';
 export function passGates(book: Book, now: number): void {
   const { state, definition } = book;
   const { stages } = definition.policy;
+  if (book.isEmpty) {
+    state.reason = 'no device matches yet; those that come to match join';
+    return;
+  }
   const late = behind(book);
   if (late !== undefined) {
     stop(book, late, now);

@@ -236,6 +236,19 @@ export const postpone = (member: Member, until: number, detail: string): Change 
 export const restart = ({ state, offered_at, error }: Member, at: number): Change =>
   offered_at === null || error !== null || isStarted(state) ? undefined : { offered_at: at };
 
+/** It was left out, and is no longer: as it was before anything. */
+export const takeIn = ({ from_version }: Member): Change => ({
+  state: 'pending',
+  attempt: 0,
+  version: from_version,
+  error: null,
+  detail: null,
+  offered_at: null,
+  started_at: null,
+  finished_at: null,
+  next_at: null,
+});
+
 /** An operator gives a member that failed another attempt. */
 export const retry = (now: number): Change => ({
   state: 'pending',

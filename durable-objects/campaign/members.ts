@@ -86,6 +86,16 @@ export class Members {
     return added.map(({ serial_no }) => serial_no);
   }
 
+  /** Gives members what else is fixed when they join. */
+  seat(places: readonly (FoundDevice & { stage: number })[]): void {
+    for (const { h, serial_no, stage, from_version, gateway, zone, grp } of places) {
+      this.#sql.exec(
+        'UPDATE members SET stage = ?, from_version = ?, gateway = ?, zone = ?, grp = ? WHERE h = ? AND serial_no = ?',
+        ...[stage, from_version, gateway, zone, grp, h, serial_no],
+      );
+    }
+  }
+
   get(serialNo: string): Member | undefined {
     const ahead = this.#batch?.changed.get(serialNo)?.member ?? this.#batch?.read.get(serialNo);
     return ahead ?? this.#select('h = ? AND serial_no = ?', hash32(serialNo), serialNo)[0];

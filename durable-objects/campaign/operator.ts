@@ -49,6 +49,7 @@ export function skipDevice(book: Book, serialNo: string, actor: string, now: num
 /** Opens the next stage at the next tick, whatever the gate of the open one says of success and time. */
 export function advance(book: Book): Outcome {
   const { state, definition } = book;
+  if (book.isEmpty) return refuse('no device takes part yet, so no stage can be passed');
   if (state.stage >= definition.policy.stages.length - 1) return refuse('the last stage is open already');
   state.released = true;
   acceptTrouble(book);

@@ -125,6 +125,22 @@ async function deal(env: Env, book: Book, found: Found, preparing: Dealing): Pro
   }
 }
 
+/** All devices there are, each with its stage. */
+export function dealAll(
+  stages: readonly Stage[],
+  devices: readonly FoundDevice[],
+): (FoundDevice & { stage: number })[] {
+  const groups = new Map<string, number>();
+  for (const { grp } of devices) groups.set(grp ?? '', (groups.get(grp ?? '') ?? 0) + 1);
+  const ends = sharesOf(stages, groups);
+  const dealing = { phase: 'dealing' as const, bucket: 0, keep: devices.length, seen: 0, dealt: 0, ends };
+  return dealOut(
+    stages,
+    dealing,
+    [...devices].sort((a, b) => a.h - b.h),
+  ).members;
+}
+
 /** A bucket's devices with their stages, those beyond the sample left out; and how far the dealing is then. */
 export function dealOut(
   stages: readonly Stage[],

@@ -7,8 +7,7 @@ import { REHEARSAL_ENDS, REHEARSALS, type Rehearsal } from '../../../protocol/re
 import { Book } from '../book.ts';
 import type { Definition } from '../definition.ts';
 import type { Members } from '../members.ts';
-import { dealOut, unprepared } from '../prepare.ts';
-import { sharesOf } from '../stages.ts';
+import { dealAll, unprepared } from '../prepare.ts';
 import type { PastUpdates, RecordedDevice } from './player.ts';
 import { Rehearsed, type Run } from './run.ts';
 
@@ -80,12 +79,8 @@ function playOnce(
 function dealt(storage: DurableObjectStorage, members: Members, input: RehearsalInput, began: number): Book {
   const policy = playedPolicy(input.definition.policy, input.devices.length / input.total);
   const book = new Book(storage, members, unprepared({ ...input.definition, policy }, began));
-  const devices = input.devices.map(({ device }) => device).sort((a, b) => a.h - b.h);
-  const groups = new Map<string, number>();
-  for (const { grp } of devices) groups.set(grp ?? '', (groups.get(grp ?? '') ?? 0) + 1);
-  const ends = sharesOf(policy.stages, groups);
-  const dealing = { phase: 'dealing' as const, bucket: 0, keep: devices.length, seen: 0, dealt: 0, ends };
-  book.join(dealOut(policy.stages, dealing, devices).members, began);
+  const devices = input.devices.map(({ device }) => device);
+  book.join(dealAll(policy.stages, devices), began);
   Object.assign(book.state, { preparing: null, reason: null });
   return book;
 }
