@@ -35,7 +35,7 @@ async function run(): Promise<void> {
   const api = new ApiClient(needed('url'), needed('api-key'));
   const [stages, start] = [input('stages'), input('start') ?? 'true'];
   // Before anything is uploaded: a step that fails half-way has to be understood by somebody.
-  if (stages !== undefined) parseStages(stages, undefined, undefined);
+  if (stages !== undefined) parseStages(stages, {});
   if (start !== 'true' && start !== 'false') throw new WrongUsage('the input "start" is true or false');
   for (const file of [needed('file'), input('sbom'), input('advisory')])
     if (file !== undefined) mustHaveBytes(file);

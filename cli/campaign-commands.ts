@@ -18,11 +18,12 @@ import { table } from './output.ts';
 
 const campaigns = program.command('campaign').description('make and steer campaigns');
 const path = (id: string, more = '') => `/campaigns/${encodeURIComponent(id)}${more}`;
+const STAGES = 'such as 10,50,100 or "1 device after 1 h, group beta at 98 %, 100 % manual"';
 const withFirmware = (command: Command): Command =>
   withTarget(
     command.requiredOption('--firmware <firmware>', 'its ID, or MODEL/VERSION; an app: MODEL/NAME@VERSION'),
   )
-    .option('--stages <percentages>', 'such as 10,50,100')
+    .option('--stages <stages>', STAGES)
     .option('--safe-mode', 'begin with one device, before the other stages')
     .option('--no-safe-mode', 'do not, though no device runs the firmware yet');
 
@@ -44,9 +45,10 @@ withFirmware(campaigns.command('preview'))
 withPolicy(campaigns.command('edit <id>'))
   .description('change what is named here, while it runs too; "none" takes a part away')
   .option('--name <name>', 'another name')
+  .option('--stages <stages>', `of a draft; ${STAGES}`)
   .option('--success-threshold <percent>', 'of every stage: it passes when this share completed', percent)
   .option('--min-duration <seconds>', 'of every stage: it is open at least this long', wholeNumber)
-  .action(async (id: string, o: PolicyOptions & GateOptions & { name?: string }) => {
+  .action(async (id: string, o: PolicyOptions & GateOptions & { name?: string; stages?: string }) => {
     const stages = await changedStages(api(), path(id), o);
     const change = { ...policyOf(o), name: o.name, stages };
     if (Object.values(change).every((value) => value === undefined))

@@ -17,6 +17,17 @@ export const withTarget = (command: Command): Command =>
 export const withPolicy = (command: Command): Command =>
   command
     .option('--failure-threshold <percent>', 'the campaign stops when more than this share failed', percent)
+    .option(
+      '--min-sample <n>',
+      'before so many of a stage have finished, all of it is the whole',
+      wholeNumber,
+    )
+    .option(
+      '--failure-weights <weights>',
+      'how much failures count, such as rollback=2,timeout=0.5; the others are failed and rejected',
+    )
+    .option('--silence-gate', 'devices that fall silent after the update count as failed')
+    .option('--no-silence-gate', 'they do not')
     .addOption(new Option('--on-failure <action>', 'what it then does').choices(['pause', 'rollback']))
     .option('--max-concurrent <n>', 'most updates under way at a time', wholeNumber)
     .option('--rate <n>', 'most updates begun in a minute', wholeNumber)

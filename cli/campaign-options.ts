@@ -1,5 +1,5 @@
 /** What was said of a campaign on a command line, as the API is told it. */
-import type { CampaignPolicy, CampaignTarget } from '../protocol/api.ts';
+import { type CampaignPolicy, type CampaignTarget, FAILURE_CLASSES } from '../protocol/api.ts';
 import { serialNosOf } from '../protocol/serial-list.ts';
 import { WrongUsage } from './api-client.ts';
 import { parseWindow } from './maintenance-window.ts';
@@ -35,6 +35,9 @@ export function targetOf(o: TargetOptions): CampaignTarget {
 
 export interface PolicyOptions {
   failureThreshold?: number;
+  minSample?: number;
+  failureWeights?: string;
+  silenceGate?: boolean;
   onFailure?: string;
   maxConcurrent?: number;
   rate?: number;
@@ -56,6 +59,9 @@ export function policyOf(o: PolicyOptions): { [Name in keyof CampaignPolicy]?: u
     text === undefined ? undefined : text === 'none' ? null : read(text);
   return {
     failure_threshold: o.failureThreshold,
+    min_sample: o.minSample,
+    failure_weights: o.failureWeights === undefined ? undefined : parseWeights(o.failureWeights),
+    silence_gate: o.silenceGate,
     on_failure: o.onFailure,
     max_concurrent: o.maxConcurrent,
     rate_per_minute: o.rate,
@@ -75,6 +81,18 @@ export function policyOf(o: PolicyOptions): { [Name in keyof CampaignPolicy]?: u
 function parseCount(text: string): number {
   if (!/^\d+$/.test(text)) throw new WrongUsage('--max-per-gateway takes a whole number, or none');
   return Number(text);
+}
+
+function parseWeights(text: string): Record<string, number> {
+  const weights = text.split(',').map((part) => {
+    const [, name, weight] = /^\s*([a-z]+)\s*=\s*(\d+(?:\.\d+)?)\s*$/.exec(part) ?? [];
+    if (!FAILURE_CLASSES.some((known) => known === name))
+      throw new WrongUsage(
+        `--failure-weights: write it as rollback=2,timeout=0.5; there are ${FAILURE_CLASSES.join(', ')}`,
+      );
+    return [name, Number(weight)];
+  });
+  return Object.fromEntries(weights);
 }
 
 function parseRamp(text: string) {

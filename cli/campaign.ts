@@ -10,6 +10,7 @@ import {
   type Firmware,
   firmware,
 } from '../protocol/api.ts';
+import { parseStagePlan } from '../protocol/stage-plan.ts';
 import { parseFirmwareTitle } from '../protocol/target-path.ts';
 import { type ApiClient, ApiError, CommandFailed, WrongUsage } from './api-client.ts';
 import { type PolicyOptions, policyOf, type TargetOptions, targetOf } from './campaign-options.ts';
@@ -33,21 +34,17 @@ export async function findFirmware(api: ApiClient, title: string): Promise<Firmw
   return found;
 }
 
-/** Stages out of `10,50,100`. */
-export function parseStages(
-  text: string,
-  successThreshold: number | undefined,
-  minDurationS: number | undefined,
-) {
-  const percentages = text.split(',').map((part) => Number(part.trim().replace(/%$/, '')));
-  if (percentages.some((p) => !(p > 0 && p <= 100)))
-    throw new WrongUsage('stages are percentages, such as 10,50,100');
-  return percentages.map((percentage) => ({
-    name: `${percentage} %`,
-    percentage,
-    ...(successThreshold === undefined ? {} : { success_threshold: successThreshold }),
-    ...(minDurationS === undefined ? {} : { min_duration_s: minDurationS }),
-  }));
+/** Stages as they are written on the command line; what was said for all of them is for those that say nothing else. */
+export function parseStages(text: string, { successThreshold, minDuration }: GateOptions) {
+  try {
+    return parseStagePlan(text).map((stage) => ({
+      ...(successThreshold === undefined ? {} : { success_threshold: successThreshold }),
+      ...(minDuration === undefined ? {} : { min_duration_s: minDuration }),
+      ...stage,
+    }));
+  } catch (error) {
+    throw error instanceof RangeError ? new WrongUsage(`--stages: ${error.message}`) : error;
+  }
 }
 
 export interface GateOptions {
@@ -55,8 +52,9 @@ export interface GateOptions {
   minDuration?: number;
 }
 
-/** A campaign's stages with other gates; `undefined` where nothing was said of them. */
-export async function changedStages(api: ApiClient, path: string, o: GateOptions) {
+/** A campaign's stages, other ones or with other gates; `undefined` where nothing was said of them. */
+export async function changedStages(api: ApiClient, path: string, o: GateOptions & { stages?: string }) {
+  if (o.stages !== undefined) return parseStages(o.stages, o);
   if (o.successThreshold === undefined && o.minDuration === undefined) return undefined;
   const { stages } = await api.get(path, campaign);
   return stages.map((stage) => ({
@@ -96,8 +94,8 @@ export async function findBegun(
     : begun;
 }
 
-const stagesOf = (o: Pick<CreateOptions, 'stages' | 'successThreshold' | 'minDuration'>) => {
-  if (o.stages !== undefined) return parseStages(o.stages, o.successThreshold, o.minDuration);
+const stagesOf = (o: GateOptions & { stages?: string }) => {
+  if (o.stages !== undefined) return parseStages(o.stages, o);
   if (o.successThreshold === undefined && o.minDuration === undefined) return undefined;
   throw new WrongUsage('--success-threshold and --min-duration are of stages: say --stages, too');
 };

@@ -40,7 +40,10 @@ export const stage = z
     group: label.optional(),
     success_threshold: z.number().min(0).max(100).default(95),
     min_duration_s: z.int().min(0).max(2_592_000).default(0),
-    /** Whether the stage opens by itself when the one before has passed, or waits for an operator. */
+    /**
+     * Whether the stage opens by itself when the one before has passed, or waits for an operator. The first one opens
+     * when the campaign begins.
+     */
     start: z.enum(['automatic', 'manual']).default('automatic'),
   })
   .refine((s) => s.percentage !== undefined || s.count !== undefined || s.group !== undefined, {

@@ -151,6 +151,37 @@ describe('the dashboard in a real browser', () => {
     }
   });
 
+  it('takes stages in words, each with its own gate, and says beside them what is wrong', async () => {
+    const page = await signedIn({ javaScriptEnabled: false });
+    await page.goto('/campaigns/new');
+    await page.getByLabel('Name').fill('In words');
+    const words = page.getByLabel('stages of your own');
+    for (const [wrong, said] of [
+      ['10 %, most', '"most" is no stage'],
+      ['10 %, 50 %', 'the last stage must reach 100 %'],
+      ['10 % at 101 %, 100 %', '<=100'],
+    ] as const) {
+      await words.fill(wrong);
+      await page.getByRole('button', { name: 'Make the draft' }).click();
+      await page.locator('#own_stages-wrong').getByText(said).waitFor();
+    }
+    await words.fill('2 devices after 1 h, 100 % at 90 % manual');
+    await page.getByText('When something fails', { exact: true }).click();
+    await page.getByLabel('Silence after the update').selectOption('is not looked at');
+    await page.getByLabel('that went back').fill('3');
+    await page.getByRole('button', { name: 'Make the draft' }).click();
+    await page.waitForURL(/\/campaigns\/[0-9a-f-]{36}$/);
+    const made = await sky.api('GET', `/campaigns/${page.url().split('/').at(-1)}`);
+    expect(made.body).toMatchObject({
+      stages: [
+        { name: '2 devices', count: 2, min_duration_s: 3600, success_threshold: 95, start: 'automatic' },
+        { name: '100 %', percentage: 100, min_duration_s: 0, success_threshold: 90, start: 'manual' },
+      ],
+      silence_gate: false,
+      failure_weights: { rollback: 3, failed: 1 },
+    });
+  });
+
   it('changes a campaign, and says beside the field what is wrong', async () => {
     const page = await signedIn({ javaScriptEnabled: false });
     await makeCampaign(page, 'To change');

@@ -238,6 +238,11 @@ describe('the campaign engine', () => {
     expect((await put(old)).status).toBe(412);
     expect((await put(await tag())).status).toBe(200);
     expect((await put('*')).status).toBe(200);
+    for (const path of ['start', 'devices/MATCH-0/skip'])
+      expect(
+        (await sky.api('POST', `/campaigns/${id}/${path}`, undefined, { 'If-Match': old })).status,
+        path,
+      ).toBe(412);
   });
 
   it('begins nothing outside its maintenance windows, and nothing after its end', async () => {

@@ -1,5 +1,6 @@
 /** The parts of a campaign's policy as form fields: folded away, each with how it stands in its heading. */
 import type { Child } from 'hono/jsx';
+import type { FailureClass } from '../protocol/api.ts';
 import { count } from './format.ts';
 import { Field, type FieldErrors } from './parts.tsx';
 
@@ -16,6 +17,7 @@ export const USUAL: FieldValues = {
   success_threshold: '95',
   min_duration_min: '0',
   failure_threshold: '10',
+  min_sample: '20',
   on_failure: 'pause',
   max_attempts: '1',
   update_timeout_min: '60',
@@ -115,12 +117,28 @@ export const GateFields = ({ placeholder, ...data }: PolicyFieldsData & { placeh
   );
 };
 
+/** How an update can fail, in words. */
+const WEIGHTS = [
+  ['failed', 'that failed'],
+  ['rollback', 'that went back'],
+  ['timeout', 'that took too long'],
+  ['rejected', 'that declined for too long'],
+] as const satisfies readonly (readonly [FailureClass, string])[];
+
 export const FailureFields = (data: PolicyFieldsData) => (
   <Folded
     title="When something fails"
     now={`above ${held(data.values, 'failure_threshold')} % it ${held(data.values, 'on_failure') === 'rollback' ? 'goes back' : 'pauses'}`}
     errors={data.errors}
-    fields={['failure_threshold', 'on_failure', 'max_attempts', 'update_timeout_min']}
+    fields={[
+      'failure_threshold',
+      'on_failure',
+      'max_attempts',
+      'update_timeout_min',
+      'min_sample',
+      'silence_gate',
+      'failure_weights',
+    ]}
   >
     <div class="pair">
       <NumberField
@@ -159,6 +177,46 @@ export const FailureFields = (data: PolicyFieldsData) => (
       />
       <NumberField {...data} name="max_attempts" label="Attempts" help="For each device." min={1} max={20} />
     </div>
+    <div class="pair">
+      <Field
+        name="silence_gate"
+        label="Silence after the update"
+        help="Devices that are heard from no more, beyond what is usual."
+        errors={data.errors}
+      >
+        {(attributes) => (
+          <select {...attributes}>
+            <option value="true">counts as failed</option>
+            <option value="false" selected={data.values.silence_gate === 'false'}>
+              is not looked at
+            </option>
+          </select>
+        )}
+      </Field>
+      <NumberField
+        {...data}
+        name="min_sample"
+        label="Judged by those that finished"
+        help="From so many on; before that by all of the stage."
+        min={1}
+      />
+    </div>
+    <p class="help">What a device counts as, where failures are counted:</p>
+    {[WEIGHTS.slice(0, 2), WEIGHTS.slice(2)].map((some) => (
+      <div class="pair">
+        {some.map(([name, label]) => (
+          <NumberField
+            {...data}
+            name={`failure_weights.${name}`}
+            label={label}
+            min={0}
+            max={10}
+            step="any"
+            placeholder="1"
+          />
+        ))}
+      </div>
+    ))}
   </Folded>
 );
 

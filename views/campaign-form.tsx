@@ -178,6 +178,20 @@ export const CampaignForm = (data: CampaignFormData) => {
               </select>
             )}
           </Field>
+          <Field
+            name="own_stages"
+            label="or stages of your own"
+            help="10 %, 5 devices or group beta; behind each, where wanted: at 98 %, after 2 h, manual. The last is 100 %."
+            errors={errors}
+          >
+            {(attributes) => (
+              <input
+                {...attributes}
+                value={values.own_stages ?? ''}
+                placeholder="1 device after 1 h, group beta at 98 %, 100 % manual"
+              />
+            )}
+          </Field>
           <PreviewButton />
           {preview === undefined ? <Preview /> : <Preview preview={preview} />}
           <div class="folds">

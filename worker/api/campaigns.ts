@@ -172,11 +172,16 @@ export const campaigns = router()
       summary: 'Leave out a device whose update has not begun',
       middleware: [operate] as const,
       request: { params: uuidParam.extend({ device: text(64).min(1) }) },
-      responses: { 200: json(deviceUpdate, 'Its part in the campaign, now skipped') },
+      responses: {
+        200: json(deviceUpdate, 'Its part in the campaign, now skipped'),
+        412: changedMeanwhile,
+      },
     }),
     async (c) => {
       const { id, device } = c.req.valid('param');
-      mustBeOpen((await theCampaign(c, id)).row);
+      const found = await theCampaign(c, id);
+      await requireMatch(c, await campaignOfRow(c, found));
+      mustBeOpen(found.row);
       const { serialNo } = await theDevice(c, device);
       await skipDevice(c, id, serialNo);
       const update = await c.env.CAMPAIGN.getByName(id).member(serialNo);

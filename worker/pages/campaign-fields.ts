@@ -1,8 +1,11 @@
 /** A campaign's form: its fields as the API would be told them, and a policy as the fields show it. */
 import type { CampaignPolicy, Day } from '../../protocol/api.ts';
 import { DEFAULT_STAGES } from '../../protocol/api.ts';
+import { FAILURE_CLASSES } from '../../protocol/campaign-policy.ts';
 import { serialNosOf } from '../../protocol/serial-list.ts';
+import { parseStagePlan } from '../../protocol/stage-plan.ts';
 import type { FieldErrors } from '../../views/parts.tsx';
+import { ProblemError } from '../problem.ts';
 import { fieldsOf, listOf } from './query.ts';
 
 type Fields = Record<string, string>;
@@ -10,6 +13,7 @@ type Fields = Record<string, string>;
 const DAYS: readonly Day[] = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
 const NUMBERS = [
   'failure_threshold',
+  'min_sample',
   'max_attempts',
   'max_concurrent',
   'rate_per_minute',
@@ -47,30 +51,42 @@ export const targetOf = (fields: Fields) => ({
  * said of the gates holds for every stage.
  */
 export function planOf(fields: Fields) {
+  const own = fields.own_stages;
+  if (own !== undefined) return { stages: withGates(ownStages(own), fields, 'missing'), safe_mode: false };
   const plan = fields.stages;
   if (plan === 'safe') return { stages: withGates(DEFAULT_STAGES, fields), safe_mode: true };
   if (plan === undefined) {
     return hasGates(fields) ? { usual: true as const, stages: withGates(DEFAULT_STAGES, fields) } : {};
   }
-  const stages = plan.split(',').map((percentage) => ({
-    name: percentage === '100' ? 'everyone' : `${percentage} %`,
-    percentage: Number(percentage),
-  }));
-  return { stages: withGates(stages, fields), safe_mode: false };
+  return { stages: withGates(parseStagePlan(plan), fields), safe_mode: false };
+}
+
+/** Stages as somebody wrote them. Throws a 422 that says what is none. */
+function ownStages(text: string) {
+  try {
+    return parseStagePlan(text);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new ProblemError(422, 'Invalid input', undefined, [{ field: 'stages', message: error.message }]);
+  }
 }
 
 export const hasGates = (fields: Fields): boolean =>
   fields.success_threshold !== undefined || fields.min_duration_min !== undefined;
 
-/** Stages with what the fields say of their gates. */
-export function withGates<Stage extends object>(stages: readonly Stage[], fields: Fields) {
+/** Stages with what the fields say of their gates: of all of them, or of what they do not say themselves. */
+export function withGates<Stage extends object>(
+  stages: readonly Stage[],
+  fields: Fields,
+  of: 'all' | 'missing' = 'all',
+) {
   const success_threshold = numberIn(fields, 'success_threshold');
   const min_duration_s = secondsIn(fields, 'min_duration_min', 60);
-  return stages.map((stage) => ({
-    ...stage,
+  const gates = {
     ...(success_threshold === undefined ? {} : { success_threshold }),
     ...(min_duration_s === undefined ? {} : { min_duration_s }),
-  }));
+  };
+  return stages.map((stage) => (of === 'all' ? { ...stage, ...gates } : { ...gates, ...stage }));
 }
 
 /** The policy but its stages; what an empty field means is left to the API. */
@@ -85,12 +101,23 @@ export function policyOf(fields: Fields) {
     ...Object.fromEntries(NUMBERS.map((name) => [name, numberIn(fields, name)])),
     ...Object.fromEntries(TIMES.map(([field, name, unit]) => [name, secondsIn(fields, field, unit)])),
     on_failure: fields.on_failure,
+    silence_gate: fields.silence_gate === undefined ? undefined : fields.silence_gate === 'true',
+    failure_weights: weightsOf(fields),
     kind: fields.kind,
     ramp: base === undefined ? null : ramp,
     start_at: timeIn(fields, 'start_at'),
     end_at: timeIn(fields, 'end_at'),
     windows: windowsOf(fields),
   };
+}
+
+/** How much failures count, of those classes that are said; `undefined` where none is. */
+function weightsOf(fields: Fields) {
+  const said = FAILURE_CLASSES.flatMap((name) => {
+    const weight = numberIn(fields, `failure_weights.${name}`);
+    return weight === undefined ? [] : [[name, weight] as const];
+  });
+  return said.length === 0 ? undefined : Object.fromEntries(said);
 }
 
 function windowsOf(fields: Fields) {
@@ -111,7 +138,7 @@ type Known = { [Name in keyof CampaignPolicy]?: CampaignPolicy[Name] | undefined
 
 /** A policy as the form shows it; what every stage has of its own is left out. */
 export function fieldsOfPolicy(policy: Known): Fields {
-  const { ramp, start_at, end_at, windows = [], on_failure, kind } = policy;
+  const { ramp, start_at, end_at, windows = [], on_failure, kind, silence_gate, failure_weights } = policy;
   const said: [string, string | number | null | undefined][] = [
     ...NUMBERS.map((name) => [name, policy[name]] as [string, number | null | undefined]),
     ...TIMES.map(([field, name, unit]): [string, number | undefined] => {
@@ -120,6 +147,11 @@ export function fieldsOfPolicy(policy: Known): Fields {
     }),
     ['on_failure', on_failure],
     ['kind', kind],
+    ['silence_gate', silence_gate === undefined ? undefined : String(silence_gate)],
+    ...FAILURE_CLASSES.map((name): [string, number | undefined] => [
+      `failure_weights.${name}`,
+      failure_weights?.[name],
+    ]),
     ['ramp.base_rate_per_minute', ramp?.base_rate_per_minute],
     ['ramp.increment_factor', ramp?.increment_factor],
     ['ramp.successes', ramp?.successes],
@@ -135,9 +167,10 @@ export function fieldsOfPolicy(policy: Known): Fields {
   return Object.fromEntries(said.flatMap(([name, value]) => (value == null ? [] : [[name, String(value)]])));
 }
 
-/** Where in the form a field of the API stands. */
-export function toFormFields(errors: FieldErrors): FieldErrors {
+/** Where in the form a field of the API stands; stages that were written by hand are one field. */
+export function toFormFields(errors: FieldErrors, fields: Fields): FieldErrors {
   return errors.map(({ field, message }) => {
+    if (fields.own_stages !== undefined && /^stages\b/.test(field)) return { field: 'own_stages', message };
     const own = field.replace(/^stages\.\d+\./, '').replace(/^target\.serial_nos\.\d+$/, 'target.serial_nos');
     const time = TIMES.find(([, name]) => name === own)?.[0];
     return { field: own === 'min_duration_s' ? 'min_duration_min' : (time ?? own), message };

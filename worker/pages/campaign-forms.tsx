@@ -73,10 +73,12 @@ async function readCreate(c: AppContext, fields: Record<string, string>) {
 }
 
 /** What was wrong with a form, field by field; rethrows what the form cannot help. */
-async function troubleOf(error: unknown): Promise<FieldErrors> {
+async function troubleOf(error: unknown, fields: Record<string, string>): Promise<FieldErrors> {
   if (!(error instanceof ProblemError) || error.status === 404) throw error;
   const { title, detail, errors } = await problemOf(error);
-  return errors === undefined ? [{ field: '', message: `${title}. ${detail ?? ''}` }] : toFormFields(errors);
+  return errors === undefined
+    ? [{ field: '', message: `${title}. ${detail ?? ''}` }]
+    : toFormFields(errors, fields);
 }
 
 export const campaignForms = new Hono<AppEnv>()
@@ -91,7 +93,7 @@ export const campaignForms = new Hono<AppEnv>()
       const { id } = await createCampaign(c, create, said);
       return c.redirect(`/campaigns/${id}`, 303);
     } catch (error) {
-      return formPage(c, fields, { errors: await troubleOf(error) });
+      return formPage(c, fields, { errors: await troubleOf(error, fields) });
     }
   })
   .post('/campaigns/preview', signedIn('operate'), withFile, async (c) => {
@@ -106,7 +108,7 @@ export const campaignForms = new Hono<AppEnv>()
       const preview = await previewCampaign(c, firmware, create.target, planned);
       return isPartial ? c.html(<Preview preview={preview} />) : await formPage(c, fields, { preview });
     } catch (error) {
-      const errors = await troubleOf(error);
+      const errors = await troubleOf(error, fields);
       if (!isPartial) return formPage(c, fields, { errors });
       return c.html(<Preview problem={errors.map(({ message }) => message).join('; ')} />);
     }
@@ -130,7 +132,7 @@ export const campaignForms = new Hono<AppEnv>()
       await changeCampaign(c, found.row.id, changeOf(fields, found.row));
       return c.redirect(`/campaigns/${found.row.id}`, 303);
     } catch (error) {
-      return editPage(c, found.row.id, fields, await troubleOf(error));
+      return editPage(c, found.row.id, fields, await troubleOf(error, fields));
     }
   });
 

@@ -1,0 +1,50 @@
+/** Stages as people write them: `1 device after 1 h, group beta, 10 %, 100 % manual`. */
+import type { Stage } from './campaign-policy.ts';
+
+/** A stage with what was said of it. */
+export type PlannedStage = Pick<Stage, 'name'> & Partial<Omit<Stage, 'name'>>;
+
+const HOW =
+  'a stage is "10 %", "5 devices" or "group beta"; behind that, where wanted, "at 98 %", "after 2 h" and "manual"';
+const SECONDS = { s: 1, min: 60, h: 3600, d: 86_400 } as const;
+
+const WHAT =
+  /^(?:(?<count>\d+)\s*devices?|(?<share>\d+(?:\.\d+)?)\s*%?|group\s+(?:"(?<quoted>[^"]+)"|(?<group>[^\s"]+)))(?=\s|$)/i;
+const OPTION =
+  /\s+(?:(?<manual>manual)|at\s+(?<at>\d+(?:\.\d+)?)\s*%?|after\s+(?<time>\d+(?:\.\d+)?)\s*(?<unit>s|min|h|d))(?=\s|$)/iy;
+
+/** Reads them, separated by commas. Throws a RangeError that says what is none; the API judges whether they go together. */
+export function parseStagePlan(text: string): PlannedStage[] {
+  // Not at commas in the name of a group, which then is in quotes.
+  return text.split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map((part) => stageOf(part.trim()));
+}
+
+function stageOf(text: string): PlannedStage {
+  const match = WHAT.exec(text);
+  if (match === null) throw new RangeError(`"${text}" is no stage: ${HOW}`);
+  const { count, share, quoted, group = quoted } = match.groups ?? {};
+  const options = optionsOf(text, match[0].length);
+  if (group !== undefined) return { name: group, group, ...options };
+  if (count !== undefined)
+    return {
+      name: `${Number(count)} ${Number(count) === 1 ? 'device' : 'devices'}`,
+      count: Number(count),
+      ...options,
+    };
+  return { name: `${Number(share)} %`, percentage: Number(share), ...options };
+}
+
+function optionsOf(text: string, from: number): Omit<PlannedStage, 'name'> {
+  const options: Omit<PlannedStage, 'name'> = {};
+  for (let at = from; at < text.length; at = OPTION.lastIndex) {
+    OPTION.lastIndex = at;
+    const said = OPTION.exec(text)?.groups;
+    if (said === undefined)
+      throw new RangeError(`"${text.slice(at).trim()}" says nothing of a stage: ${HOW}`);
+    const unit = SECONDS[said.unit?.toLowerCase() as keyof typeof SECONDS];
+    if (said.manual !== undefined) options.start = 'manual';
+    else if (said.at !== undefined) options.success_threshold = Number(said.at);
+    else options.min_duration_s = Math.round(Number(said.time) * unit);
+  }
+  return options;
+}
