@@ -171,6 +171,39 @@ describe('the campaign engine', () => {
     expect((await sky.api('POST', `/campaigns/${id}/devices/${c}/skip`)).status).toBe(409);
   });
 
+  it('takes back whoever begins by an offer it had when the campaign ended, and skips who does not', async () => {
+    const of = model('ending');
+    for (const version of ['v1.0.0', 'v2.0.0']) await publishFirmware(sky, version, { model: of });
+    const { items } = (await sky.api('GET', `/firmware?model=${of}&version=v2.0.0`)).body as {
+      items: { id: string }[];
+    };
+    const names = serials('END', 4);
+    await fleet(names, of);
+    const id = await start({ firmware_id: items[0]?.id, stages: everyone, on_failure: 'rollback' });
+    const [bad = '', late = '', busy = '', deaf = ''] = await offered(id, 4);
+    await deliver(sky, [said(bad, id, 'failed')]);
+    await become(id, 'rolled_back');
+    expect((await metrics(id)).counts).toMatchObject({ failed: 1, offered: 3, skipped: 0 });
+    await deliver(sky, [said(late, id, 'downloading'), said(busy, id, 'installing')]);
+    await update(id, [late], of, 'v2.0.0');
+    await deliver(sky, [said(busy, id, 'rollback')]);
+    await eventually('the offer nobody takes to run out', async () =>
+      (await members(id, 'skipped')).find(
+        ({ serial_no, error }) => serial_no === deaf && error === 'rolled_back',
+      ),
+    );
+    expect((await metrics(id)).counts).toMatchObject({ failed: 1, completed: 1, rollback: 1, skipped: 1 });
+    const back = await eventually('the campaign that takes it back', async () => {
+      const list = (await sky.api('GET', '/campaigns')).body.items as {
+        id: string;
+        name: string;
+        created_by: string;
+      }[];
+      return list.find(({ created_by }) => created_by === `campaign:${id}`);
+    });
+    expect(await members(back.id)).toMatchObject([{ serial_no: late }]);
+  });
+
   it('hears of a device that is tried again while its failure was still being written', async () => {
     const of = model('retry-race');
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
@@ -261,12 +294,15 @@ describe('the campaign engine', () => {
     );
     expect((await metrics(id)).counts).toMatchObject({ pending: 2, offered: 0 });
     await sky.api('PUT', `/campaigns/${id}`, { windows: [window(hour)] });
-    await offered(id, 1);
+    const [begun = ''] = await offered(id, 1);
     const end_at = new Date(Date.now() - 1000).toISOString();
     await sky.api('PUT', `/campaigns/${id}`, { end_at });
-    await eventually('the rest to be skipped', async () => (await metrics(id)).counts.skipped === 2);
+    await eventually('the rest to be skipped', async () => (await metrics(id)).counts.skipped === 1);
+    // It had its offer before the end.
+    await update(id, [begun], of, 'v2.0.0');
     await become(id, 'completed');
-    expect((await members(id))[0]).toMatchObject({ error: 'ended' });
+    expect(await members(id, 'completed')).toMatchObject([{ serial_no: begun }]);
+    expect(await members(id, 'skipped')).toMatchObject([{ error: 'ended' }]);
     expect((await metrics(id)).stages.map(({ state }) => state)).toEqual(['stopped', 'stopped']);
   });
 

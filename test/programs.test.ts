@@ -250,7 +250,7 @@ describe('the programs, as CI and a device maker run them', () => {
     });
     for (const [name, value, words] of [
       ['FILE', 'no-such-file', /no file/],
-      ['STAGES', 'some', /stages are percentages/],
+      ['STAGES', 'some', /--stages: "some" is no stage/],
       ['START', 'maybe', /true or false/],
     ] as const) {
       const wrong = await run(ACTION, [], { ...inputs, INPUT_VERSION: 'v9.9.9', [`INPUT_${name}`]: value });

@@ -2,7 +2,7 @@
 import type { CampaignPolicy, FailureClass, UpdateState } from '../../protocol/api.ts';
 import type { CampaignState, Definition } from './definition.ts';
 import type { FoundDevice } from './found.ts';
-import { type Change, isFinal, type Member, skip, takeIn, wakeAt } from './member.ts';
+import { type Change, isFinal, letGo, type Member, NO_ANSWER, skip, takeIn, wakeAt } from './member.ts';
 import type { Cursor } from './member-rows.ts';
 import { END, type Members, placeOf, START } from './members.ts';
 import { inFlight, participants, total } from './stages.ts';
@@ -196,11 +196,17 @@ export class Book {
     return next;
   }
 
-  /** Whoever would wait for its turn, or for another try, has none any more. */
+  /** Whoever would wait for its turn, or for another try, has none any more; who never answered has not failed. */
   #unlessClosed(member: Member, change: NonNullable<Change>, now: number): NonNullable<Change> {
     const { closed } = this.state;
-    if (closed === null || change.state !== 'pending') return change;
-    return { ...change, ...skip({ ...member, ...change }, closed.error, closed.detail, now) };
+    const isNotBegun =
+      change.state === 'pending' || (member.state === 'offered' && change.error === NO_ANSWER);
+    if (closed === null || !isNotBegun) return change;
+    return {
+      ...change,
+      failure: null,
+      ...skip({ ...member, state: 'pending' }, closed.error, closed.detail, now),
+    };
   }
 
   /** Everybody who has not begun is skipped from now on; many of them take several ticks. */
@@ -217,7 +223,7 @@ export class Book {
     const { sweep } = this.state;
     if (sweep === null) return;
     const members = this.members.waiting(sweep.cursor, SWEEP);
-    this.decide(members, (member) => skip(member, sweep.error, sweep.detail, now), now);
+    this.decide(members, (member) => letGo(member, sweep.error, sweep.detail, now), now);
     const last = members.at(-1);
     if (last === undefined || members.length < SWEEP) this.state.sweep = null;
     else sweep.cursor = placeOf(last);

@@ -51,6 +51,8 @@ export type Change =
 
 /** How long an offer may go unanswered before it costs no concurrency any more. */
 export const OFFER_PATIENCE_MS = 30_000;
+/** It did not take its offer in time. */
+export const NO_ANSWER = 'no_answer';
 /** A device that speaks of other things this long after its offer has not got it: brokers can lose a message. */
 const OFFER_LOST_MS = 5_000;
 /** Before a failed or declined attempt is tried again: the first, and at most. */
@@ -202,7 +204,7 @@ export function afterTime(member: Member, policy: CampaignPolicy, now: number, i
       ...ended(now),
       state: 'failed',
       failure: member.error === null ? 'timeout' : 'rejected',
-      error: member.error ?? 'no_answer',
+      error: member.error ?? NO_ANSWER,
       detail: member.detail ?? detail,
     };
   }
@@ -264,6 +266,12 @@ export const retry = (now: number): Change => ({
 export function skip(member: Member, error: string, detail: string, now: number): Change {
   if (isFinal(member.state) || isStarted(member.state)) return undefined;
   return { ...ended(now), state: 'skipped', error, detail };
+}
+
+/** Its campaign is over: it takes no part, unless it is just about to begin by an offer it has. */
+export function letGo(member: Member, error: string, detail: string, now: number): Change {
+  if (member.state !== 'offered') return skip(member, error, detail, now);
+  return { next_at: Math.min(member.next_at ?? now, now + OFFER_LOST_MS) };
 }
 
 /** Its device is out for good, whatever it was doing; `undefined` where its update is over. */

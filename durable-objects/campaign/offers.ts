@@ -6,7 +6,7 @@ import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
 import type { Artifact, Definition } from './definition.ts';
 import { nextStep } from './joining.ts';
-import { installBy, type Member } from './member.ts';
+import { installBy, type Member, OFFER_PATIENCE_MS } from './member.ts';
 
 /**
  * The `ota_update` for a member, with a download link of its own. Made again in the same attempt it has the same
@@ -19,7 +19,8 @@ export async function offerCommands(
 ): Promise<{ member: Member; command: OtaUpdate; expires_at: number }[]> {
   if (members.length === 0) return [];
   const { download_link_s } = await readSettings(env);
-  const expires = Math.floor(Date.now() / 1000) + download_link_s;
+  const now = Date.now();
+  const expires = Math.floor(now / 1000) + download_link_s;
   const offers = members.flatMap((member) => {
     const firmware = nextStep(definition, member.version);
     return firmware === undefined ? [] : [{ member, firmware }];
@@ -46,7 +47,8 @@ export async function offerCommands(
         metadata_url: `${env.PUBLIC_URL}/tuf/`,
         ...kindOf(definition, member),
       };
-      return { member, command, expires_at: expires * 1000 };
+      // Later it is offered anew, or no more: a command that lay at the broker must start nothing then.
+      return { member, command, expires_at: now + OFFER_PATIENCE_MS };
     }),
   );
 }
