@@ -109,6 +109,18 @@ export async function comparableDevices(
   return rows.map(({ serial_no }) => serial_no);
 }
 
+/** What these devices run, as the ledger has it, by serial number. */
+export async function firmwareOf(
+  db: Database,
+  serialNos: readonly string[],
+): Promise<Map<string, string | null>> {
+  const rows = await db
+    .select({ serial_no: devices.serialNo, version: devices.currentFirmware })
+    .from(devices)
+    .where(sql`${devices.serialNo} = ANY(${sql.param(serialNos)}::text[])`);
+  return new Map(rows.map(({ serial_no, version }) => [serial_no, version]));
+}
+
 function conditions(model: string, target: CampaignTarget): (SQL | undefined)[] {
   const { tags = [], serial_nos: serialNos = [] } = target;
   return [

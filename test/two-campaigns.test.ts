@@ -114,4 +114,95 @@ describe('two campaigns, one device', () => {
     );
     await offered(await start({ firmware_id: three.id, priority: 500 }));
   });
+
+  it('an older campaign takes no device back from what a newer one has brought it', async () => {
+    const model = 'TWO-NEWER';
+    const [two, three] = [
+      await publishFirmware(sky, 'v2.0.0', { model }),
+      await publishFirmware(sky, 'v3.0.0', { model }),
+    ];
+    const names = ['NE-0', 'NE-1', 'NE-2'];
+    await deliver(
+      sky,
+      names.map((name) => beat(name, { model })),
+    );
+    const arrive = async (id: string, some: string[], current_firmware: string) => {
+      await deliver(
+        sky,
+        some.flatMap((name) => [said(name, id, 'downloading'), beat(name, { model, current_firmware })]),
+      );
+      await eventually(`${current_firmware} on ${some}`, async () =>
+        (await updates(id))
+          .filter((u) => some.includes(u.serial_no))
+          .every(({ status }) => status === 'completed'),
+      );
+    };
+    const said = (serial_no: string, id: string, status: string) => ({
+      serial_no,
+      channel: 'status' as const,
+      payload: { campaign_id: id, status, timestamp: Math.floor(Date.now() / 1000) },
+    });
+    const stages = [
+      { name: 'two', count: 2, success_threshold: 50 },
+      { name: 'rest', percentage: 100, start: 'manual' },
+    ];
+    const old = await start({ firmware_id: two.id, stages, failure_threshold: 100 });
+    const [a = '', b = ''] = (await offered(old, 2)).map(({ serial_no }) => serial_no);
+    const c = names.find((name) => name !== a && name !== b) ?? '';
+    await arrive(old, [a], 'v2.0.0');
+    await deliver(sky, [said(b, old, 'failed')]);
+    await eventually('the failure', async () =>
+      (await updates(old)).some(({ status }) => status === 'failed'),
+    );
+    const newer = await start({ firmware_id: three.id, target: { serial_nos: [b, c] } });
+    await offered(newer, 2);
+    await arrive(newer, [b, c], 'v3.0.0');
+    // It waited for its stage, and has passed it by.
+    await eventually('the old one to give way', async () =>
+      (await updates(old)).some(
+        ({ serial_no, status, error }) => serial_no === c && status === 'skipped' && error === 'superseded',
+      ),
+    );
+    expect((await sky.api('POST', `/campaigns/${old}/retry`)).status).toBe(409);
+  });
+
+  it('rolling an older campaign back leaves alone what a newer one has brought since', async () => {
+    const model = 'TWO-BACK';
+    for (const version of ['v1.0.0', 'v2.0.0', 'v3.0.0']) await publishFirmware(sky, version, { model });
+    const firmware = async (version: string) =>
+      (
+        (await sky.api('GET', `/firmware?model=${model}&version=${version}`)).body.items as { id: string }[]
+      )[0]?.id;
+    const names = ['BK-0', 'BK-1', 'BK-2'];
+    await deliver(
+      sky,
+      names.map((name) => beat(name, { model, current_firmware: 'v1.0.0' })),
+    );
+    const policy = { on_failure: 'rollback', failure_threshold: 0, max_per_gateway: 1, max_concurrent: 2 };
+    const old = await start({ firmware_id: await firmware('v2.0.0'), ...policy });
+    const [a = '', b = ''] = (await offered(old, 2)).map(({ serial_no }) => serial_no);
+    const show = (name: string, current_firmware: string) =>
+      deliver(sky, [beat(name, { model, current_firmware })]);
+    await show(a, 'v2.0.0');
+    await show(b, 'v2.0.0');
+    const c = names.find((name) => name !== a && name !== b) ?? '';
+    await eventually('the third', async () =>
+      (await offered(old, 1)).some(({ serial_no }) => serial_no === c),
+    );
+    const newer = await start({ firmware_id: await firmware('v3.0.0'), target: { serial_nos: [a] } });
+    await offered(newer, 1);
+    await show(a, 'v3.0.0');
+    await eventually('the newer one', async () => (await updates(newer))[0]?.status === 'completed');
+    const payload = { campaign_id: old, status: 'failed', timestamp: Math.floor(Date.now() / 1000) };
+    await deliver(sky, [{ serial_no: c, channel: 'status', payload }]);
+    const back = await eventually('the way back', async () => {
+      const { items } = (await sky.api('GET', '/campaigns')).body as {
+        items: { id: string; created_by: string; max_per_gateway: number }[];
+      };
+      return items.find(({ created_by }) => created_by === `campaign:${old}`);
+    });
+    expect(back.max_per_gateway).toBe(1);
+    expect((await offered(back.id, 1)).map(({ serial_no }) => serial_no)).toEqual([b]);
+    expect((await updates(back.id)).map(({ serial_no }) => serial_no)).toEqual([b]);
+  });
 });

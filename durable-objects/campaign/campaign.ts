@@ -7,6 +7,7 @@ import { DurableObject } from 'cloudflare:workers';
 import type { DeviceUpdate } from '../../protocol/api.ts';
 import type { OtaUpdate } from '../../protocol/messages.ts';
 import type { Rehearsal } from '../../protocol/rehearsal.ts';
+import { firmwareOf } from '../../store/campaign-targets.ts';
 import { findCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { findFirmware, listSteps, withdrawnReason } from '../../store/firmware.ts';
@@ -154,8 +155,8 @@ export class Campaign extends DurableObject<Env> {
     }
     const over = endedBy(book.definition.policy, Date.now());
     if (over !== undefined) return refuse(`${over}: give it a later end_at first`);
-    const serials = retryFailed(book, error, Date.now());
-    if (serials.length === 0) return refuse('no device has failed like that');
+    const serials = await retryFailed(book, error, (some) => firmwareOf(this.#db, some));
+    if (serials.length === 0) return refuse('no device has failed like that and still needs it');
     const wasOver = book.state.status === 'completed';
     if (wasOver) {
       // Together with its members, whatever fails after this: nobody may wait in a campaign that is over.

@@ -5,7 +5,7 @@ import type { TargetDevice } from '../../store/campaign-targets.ts';
 import type { Heard } from '../fleet-shard/messages.ts';
 import type { Artifact, Definition } from './definition.ts';
 import type { NewMember } from './found.ts';
-import { afterHeartbeat, afterStep, type Change, type Member } from './member.ts';
+import { afterHeartbeat, afterStep, type Change, isFinal, isStarted, type Member, skip } from './member.ts';
 
 /** What a device shows of itself. */
 type Shown = Pick<Heard, 'current_firmware' | 'apps'>;
@@ -21,8 +21,33 @@ export function afterHeard(definition: Definition, member: Member, heard: Heard,
   if (step !== undefined && step !== definition.firmware && hasVersion(step, heard)) {
     return afterStep(member, heard.current_firmware, now);
   }
-  return afterHeartbeat(member, hasVersion(definition.firmware, heard), now);
+  if (hasVersion(definition.firmware, heard)) return afterHeartbeat(member, true, now);
+  if (
+    definition.firmware.kind === 'app' ||
+    heard.current_firmware === member.version ||
+    isStarted(member.state)
+  )
+    return afterHeartbeat(member, false, now);
+  if (isOvertaken(definition, member.version, heard.current_firmware)) {
+    return skip(member, 'superseded', overtakenBy(heard.current_firmware), now);
+  }
+  const { current_firmware: version } = heard;
+  return isFinal(member.state)
+    ? undefined
+    : { version, from_version: version, ...afterHeartbeat(member, false, now) };
 }
+
+/** Whether a device that had an older version than the campaign's when it joined has a newer one now. */
+export function isOvertaken({ firmware }: Definition, before: string | null, now: string): boolean {
+  return (
+    firmware.kind === 'firmware' &&
+    before !== null &&
+    compareVersions(before, firmware.version) <= 0 &&
+    compareVersions(now, firmware.version) > 0
+  );
+}
+
+const overtakenBy = (version: string): string => `it has ${version} by now, which is newer`;
 
 /** The versions a device shows of this: of its firmware, of one app, of any. */
 function versionsOf({ kind, name }: Artifact, shown: Shown): string[] {

@@ -13,6 +13,7 @@ export interface Cursor {
 const MUTABLE = [
   'state',
   'attempt',
+  'from_version',
   'version',
   'failure',
   'error',

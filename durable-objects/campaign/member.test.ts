@@ -99,7 +99,7 @@ describe("a device's update", () => {
       expect(deliver(late, status, 'second').state).toBe('pending');
     }
     const back = deliver(offered, 'rollback', 'first');
-    const tried = apply(back, retry(T0));
+    const tried = apply(back, retry(back, T0));
     const once = apply(tried, offer(tried, T0));
     expect(deliver(once, 'rollback', 'first').state).toBe('offered');
   });

@@ -251,16 +251,20 @@ export const takeIn = ({ from_version }: Member): Change => ({
   next_at: null,
 });
 
-/** An operator gives a member that failed another attempt. */
-export const retry = (now: number): Change => ({
-  state: 'pending',
-  failure: null,
-  error: null,
-  detail: 'an operator gave it another attempt',
-  offered_at: null,
-  finished_at: null,
-  next_at: now,
-});
+/** An operator gives a member that failed another attempt; one that waits for its next need not wait any longer. */
+export function retry(member: Member, now: number): Change {
+  const waits = isPostponed(member) && member.offered_at === null;
+  if (!waits && member.state !== 'failed' && member.state !== 'rollback') return undefined;
+  return {
+    state: 'pending',
+    failure: null,
+    error: null,
+    detail: 'an operator gave it another attempt',
+    offered_at: null,
+    finished_at: null,
+    next_at: now,
+  };
+}
 
 /** It takes no part any more; `undefined` where its update is under way or over. */
 export function skip(member: Member, error: string, detail: string, now: number): Change {

@@ -182,13 +182,14 @@ export class Members {
     return this.#select("state = 'pending' AND attempt = 0 ORDER BY h DESC LIMIT ?", limit);
   }
 
-  /** Members behind the cursor that failed or went back, all or those with one error. */
+  /** Members behind the cursor whose last attempt failed or went back, all or those with one error. */
   failed(cursor: Cursor, error: string | undefined, limit: number): Member[] {
     const only = error ?? null;
     return this.#after(
       cursor,
       limit,
-      "state IN ('failed', 'rollback') AND (? IS NULL OR error = ?)",
+      `(state IN ('failed', 'rollback') OR state = 'pending' AND offered_at IS NULL AND error IS NOT NULL)
+       AND (? IS NULL OR error = ?)`,
       only,
       only,
     );

@@ -1,6 +1,7 @@
 /** What an operator may do to a campaign that runs, beside pausing and ending it. */
 import type { Book } from './book.ts';
 import { type Accepted, weighted } from './gate.ts';
+import { isOvertaken } from './joining.ts';
 import { restart, retry, skip } from './member.ts';
 import { placeOf, START } from './members.ts';
 import { failed, noFailures } from './stages.ts';
@@ -12,15 +13,35 @@ export const refuse = (problem: string) => ({ ok: false, problem }) satisfies Ou
 
 const BATCH = 5000;
 
-/** Gives members that failed another attempt, all or those with one error. Answers the members. */
-export function retryFailed(book: Book, error: string | undefined, now: number): string[] {
+/**
+ * Gives members that failed another attempt, all or those with one error, but for those that have something newer by
+ * now; and those that would have to wait for theirs have it at once. Answers the members. `firmwareOf`: what devices
+ * run.
+ */
+export async function retryFailed(
+  book: Book,
+  error: string | undefined,
+  firmwareOf: (serialNos: string[]) => Promise<Map<string, string | null>>,
+): Promise<string[]> {
   const serials: string[] = [];
   for (let cursor = START; ; ) {
     const some = book.members.failed(cursor, error, BATCH);
     const last = some.at(-1);
     if (last === undefined) break;
-    book.decide(some, () => retry(now), now);
-    serials.push(...some.map(({ serial_no }) => serial_no));
+    const running = await firmwareOf(some.map(({ serial_no }) => serial_no));
+    const now = Date.now();
+    const before = new Map(some.map(({ serial_no, revision }) => [serial_no, revision]));
+    const after = book.decide(
+      some,
+      (member) => {
+        const version = running.get(member.serial_no) ?? null;
+        if (version !== null && isOvertaken(book.definition, member.version, version)) return undefined;
+        return retry(member, now);
+      },
+      now,
+    );
+    const changed = after.filter(({ serial_no, revision }) => revision !== before.get(serial_no));
+    serials.push(...changed.map(({ serial_no }) => serial_no));
     cursor = placeOf(last);
   }
   // Whoever has another attempt has not failed yet, so nothing of it is accepted.

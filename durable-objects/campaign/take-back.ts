@@ -3,12 +3,13 @@
  * its own for each version, so that the same engine and the same checks take them there.
  */
 import { campaignPolicy } from '../../protocol/api.ts';
+import { firmwareOf } from '../../store/campaign-targets.ts';
 import { addCampaign } from '../../store/campaigns.ts';
 import type { Database } from '../../store/connection.ts';
 import { findFirmwareNamed } from '../../store/firmware.ts';
 import type { Env } from '../env.ts';
 import type { Book } from './book.ts';
-import { type Definition, definitionOf } from './definition.ts';
+import { type Artifact, type Definition, definitionOf } from './definition.ts';
 import type { Member } from './member.ts';
 import { placeOf, START } from './members.ts';
 
@@ -28,7 +29,8 @@ export async function takeBack(env: Env, db: Database, book: Book, after: number
     const members = book.members.completedAfter(cursor, after, MOST);
     const last = members.at(-1);
     if (last === undefined) return problems;
-    const byVersion = Map.groupBy(members, (member) => member.from_version ?? 'an unknown version');
+    const still = await stillOn(db, definition.firmware, members);
+    const byVersion = Map.groupBy(still, (member) => member.from_version ?? 'an unknown version');
     for (const [version, group] of byVersion) {
       const id = await uuidOf([definition.id, version, after, cursor.serial_no].join('\n'));
       const problem = await takeBackTo(env, db, definition, version, group, id);
@@ -36,6 +38,23 @@ export async function takeBack(env: Env, db: Database, book: Book, after: number
     }
     cursor = placeOf(last);
   }
+}
+
+/** The members that have not been taken on to something else since they completed. */
+async function stillOn(
+  db: Database,
+  { kind, version }: Artifact,
+  members: readonly Member[],
+): Promise<Member[]> {
+  if (kind === 'app') return [...members];
+  const running = await firmwareOf(
+    db,
+    members.map(({ serial_no }) => serial_no),
+  );
+  // The ledger may not know yet that it has arrived: what it had before says nothing.
+  return members.filter(({ serial_no, from_version }) =>
+    [version, from_version, undefined, null].includes(running.get(serial_no)),
+  );
 }
 
 async function takeBackTo(
@@ -49,9 +68,10 @@ async function takeBackTo(
   const { kind, model } = failed.firmware;
   const firmware = await findFirmwareNamed(db, { kind, model, name: failed.firmware.name ?? null, version });
   if (firmware?.state !== 'published') {
-    return `${members.length} cannot go back: ${version} is not published for ${failed.firmware.model}`;
+    return `${members.length} cannot go back: ${version} is ${firmware?.state === 'withdrawn' ? 'withdrawn' : 'not published'} for ${failed.firmware.model}`;
   }
-  const { max_concurrent, rate_per_minute, update_timeout_s, max_attempts } = failed.policy;
+  const { max_concurrent, rate_per_minute, update_timeout_s, max_attempts, windows, max_per_gateway } =
+    failed.policy;
   const policy = campaignPolicy.parse({
     stages: [{ name: 'everyone', percentage: 100, success_threshold: 0 }],
     failure_threshold: 100,
@@ -59,6 +79,8 @@ async function takeBackTo(
     rate_per_minute,
     update_timeout_s,
     max_attempts,
+    windows,
+    max_per_gateway,
     silence_gate: false,
     priority: 1000,
   });

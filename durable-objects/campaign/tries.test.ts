@@ -55,7 +55,7 @@ function changeOf(member: Member, what: Happening, now: number): Change {
     case 'time passes':
       return afterTime(member, policy, now);
     case 'retry':
-      return member.state === 'failed' || member.state === 'rollback' ? retry(now) : undefined;
+      return retry(member, now);
     default:
       return afterReport(member, report(what, what === 'failed' ? 'flash_error' : undefined), policy, now);
   }
