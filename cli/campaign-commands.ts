@@ -1,6 +1,12 @@
 /** `skylark campaign …` */
 import type { Command } from 'commander';
-import { type Campaign, type CampaignPreview, campaign, deviceUpdate } from '../protocol/api.ts';
+import {
+  type Campaign,
+  type CampaignPreview,
+  campaign,
+  campaignMetrics,
+  deviceUpdate,
+} from '../protocol/api.ts';
 import { type Rehearsal, rehearsal } from '../protocol/rehearsal.ts';
 import { WrongUsage } from './api-client.ts';
 import {
@@ -62,7 +68,6 @@ for (const [action, what] of [
   ['pause', 'no further device starts; those under way go on'],
   ['resume', 'go on; what failed until now is accepted'],
   ['cancel', 'end it: devices that have not begun are left out'],
-  ['advance', 'open the next stage now, whatever the gate says'],
 ] as const) {
   campaigns
     .command(`${action} <id>`)
@@ -72,6 +77,15 @@ for (const [action, what] of [
       print(now, () => `${now.name}  ${now.status}`);
     });
 }
+campaigns
+  .command('advance <id>')
+  .description('open the next stage now, whatever the gate says')
+  .action(async (id: string) => {
+    // Of two people who say so at a time, one is meant: it is about the stage that is open now.
+    const { stage } = await api().get(path(id, '/metrics'), campaignMetrics);
+    const now = await api().post(path(id, '/advance'), campaign, { stage: stage.index });
+    print(now, () => `${now.name}  ${now.status}`);
+  });
 campaigns
   .command('rehearse <id>')
   .description('play a draft against the last week of its devices; starts nothing')

@@ -178,6 +178,8 @@ export type CampaignPolicy = z.infer<typeof campaignPolicy>;
 
 /** Whether this is the name of a time zone (IANA). */
 export function isTimeZone(name: string): boolean {
+  // An offset such as +02:00 would be taken, too, and knows no summer.
+  if (/^[+-]/.test(name)) return false;
   try {
     new Intl.DateTimeFormat('en', { timeZone: name });
     return true;

@@ -79,6 +79,7 @@ describe('changing a campaign', () => {
     expect((await put(id, { target: {} })).status).toBe(409);
     expect((await put(id, { firmware_id })).status).toBe(409);
     expect((await put(id, { kind: 'download_only' })).status).toBe(409);
+    expect((await put(id, { start_at: '2030-01-01T00:00:00Z' })).status).toBe(409);
     // All of it, sent back with one change.
     const whole = (await get(id)).body;
     expect((await put(id, { ...whole, priority: 9 })).body).toMatchObject({ priority: 9, target });
@@ -116,6 +117,7 @@ describe('changing a campaign', () => {
     for (const [method, path, body, word] of [
       ['PUT', '', { max_concurent: 1 }, 'max_concurent'],
       ['PUT', '', { safe_mode: true }, 'safe_mode'],
+      ['PUT', '', { windows: [{ from: '01:00', to: '02:00', time_zone: '+02:00' }] }, 'IANA'],
       ['POST', '/retry', { eror: 'boot_failure' }, 'eror'],
       ['POST', '/rehearsal', { failure_rat: 5 }, 'failure_rat'],
     ] as const) {

@@ -18,6 +18,12 @@ describe('the campaign engine', () => {
   const { fleet, said, make, start, campaign, metrics, members, offered, become, update } = playedFleet(
     () => sky,
   );
+  const etag = async (id: string) =>
+    (
+      await fetch(`${sky.facts.url}/api/v1/campaigns/${id}`, {
+        headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+      })
+    ).headers.get('ETag') ?? '';
   const everyone = [{ name: 'all', percentage: 100, success_threshold: 0 }];
 
   it('opens a manual stage when an operator says so, and any stage at an operator’s word', async () => {
@@ -37,8 +43,13 @@ describe('the campaign engine', () => {
       String((await campaign(id)).status_reason).includes('waits for an operator'),
     );
     expect((await metrics(id)).counts.completed).toBe(1);
-    expect((await sky.api('POST', `/campaigns/${id}/advance`)).status).toBe(200);
+    const before = { 'If-Match': await etag(id) };
+    const presses = [1, 2, 3].map(() => sky.api('POST', `/campaigns/${id}/advance`, { stage: 0 }));
+    expect((await Promise.all(presses)).map(({ status }) => status).sort()).toEqual([200, 409, 409]);
     const second = await offered(id, 4);
+    // Whoever pressed then meant that stage.
+    expect((await sky.api('POST', `/campaigns/${id}/advance`, undefined, before)).status).toBe(412);
+    expect((await metrics(id)).stage.index).toBe(1);
     expect(second).toHaveLength(4);
     // Nobody of the second stage has finished: forced all the same.
     expect((await sky.api('POST', `/campaigns/${id}/advance`)).status).toBe(200);
@@ -153,6 +164,11 @@ describe('the campaign engine', () => {
     const left = names.find((name) => !first.includes(name)) ?? '';
     const skipped = await sky.api('POST', `/campaigns/${id}/devices/${left}/skip`);
     expect(skipped.body).toMatchObject({ status: 'skipped', error: 'skipped_by_operator' });
+    const begins = await sky.api('POST', `/campaigns/${id}/devices/${first[0]}/skip`);
+    expect(begins).toMatchObject({
+      status: 409,
+      body: { detail: expect.stringContaining('may begin any moment') },
+    });
     const [a = '', b = '', c = ''] = first;
     await deliver(sky, [
       said(a, id, 'failed', { error: 'flash_error' }),
@@ -258,18 +274,12 @@ describe('the campaign engine', () => {
     const of = model('match');
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
     const id = await make({ firmware_id: firmware.id });
-    const tag = async () =>
-      (
-        await fetch(`${sky.facts.url}/api/v1/campaigns/${id}`, {
-          headers: { Authorization: `Bearer ${sky.facts.api_key}` },
-        })
-      ).headers.get('ETag') ?? '';
-    const old = await tag();
+    const old = await etag(id);
     const put = (match: string) =>
       sky.api('PUT', `/campaigns/${id}`, { max_concurrent: 7 }, { 'If-Match': match });
     expect((await put(old)).status).toBe(200);
     expect((await put(old)).status).toBe(412);
-    expect((await put(await tag())).status).toBe(200);
+    expect((await put(await etag(id))).status).toBe(200);
     expect((await put('*')).status).toBe(200);
     for (const path of ['start', 'devices/MATCH-0/skip'])
       expect(

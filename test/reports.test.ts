@@ -1,4 +1,5 @@
 import { Client } from 'pg';
+import { WebSocket } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serveNeon } from '../local/neon-shim.ts';
 import type { Wire } from '../local/wire.ts';
@@ -202,6 +203,15 @@ describe('reports and the archive', () => {
       archived_updates: 6,
     });
     expect(await look()).toEqual(before);
+    const socket = new WebSocket(`${sky.facts.url.replace('http', 'ws')}/api/v1/stream/campaigns/${id}`, {
+      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+    });
+    const snapshot = await new Promise<string>((resolve, reject) => {
+      socket.addEventListener('message', ({ data }) => resolve(String(data)));
+      socket.addEventListener('error', () => reject(new Error('no stream')));
+    });
+    socket.close();
+    expect(JSON.parse(snapshot)).toMatchObject({ status: 'completed' });
     expect(await read(`/campaigns/${id}`)).toMatchObject({ archived: true });
     expect(await read(`/campaigns/${id}/devices/${names[2]}`)).toMatchObject({ archived: true });
     const listed = async (archived: boolean) =>

@@ -65,6 +65,9 @@ describe('two campaigns, one device', () => {
       const list = (await updates(low)) as (Update & { detail: string | null })[];
       return list.length === 2 && list.every(({ detail }) => detail?.includes('has it first'));
     });
+    await eventually('it to say so', async () =>
+      String((await sky.api('GET', `/campaigns/${low}`)).body.status_reason).includes('has it first'),
+    );
     await sky.api('PUT', `/campaigns/${low}`, { priority: 1000 });
     const [taken] = await offered(low);
     expect(taken?.serial_no).not.toBe(busy?.serial_no);

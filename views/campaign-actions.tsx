@@ -99,7 +99,9 @@ export const CampaignActions = ({ id, status, metrics, approval }: ActionsData) 
           id="ask-advance"
           label="Next stage"
           question={`"${next.name}" with ${plural(next.target, 'device')} opens now, whatever the gate of this stage says.`}
-        />
+        >
+          <input type="hidden" name="stage" value={metrics.stage.index} />
+        </Ask>
       ) : null}
       {runs || status === 'completed' ? <Retry to={to} metrics={metrics} /> : null}
       {runs ? <Skip to={to} /> : null}

@@ -40,7 +40,16 @@ export class Book {
     const state = storage.kv.get<Omit<CampaignState, 'definition'>>('state');
     if (definition === undefined || state === undefined) return undefined;
     // One that was kept by an earlier release lacks what came later.
-    const since = { closed: null, sample_end: null, control: null, passed_at: {}, accepted: [], silence: [] };
+    const since = {
+      closed: null,
+      sample_end: null,
+      control: null,
+      passed_at: {},
+      accepted: [],
+      silence: [],
+      withdraws: false,
+      revision: 0,
+    };
     const book = new Book(storage, members, { ...since, ...state, definition });
     book.#begun = true;
     return book;
@@ -104,7 +113,7 @@ export class Book {
   }
 
   enter(status: CampaignState['status'], reason: string | null): void {
-    Object.assign(this.state, { status, reason, unwritten: true });
+    Object.assign(this.state, { status, reason, revision: this.state.revision + 1, unwritten: true });
     this.keep();
   }
 
@@ -213,6 +222,7 @@ export class Book {
   sweep(error: string, detail: string, now: number): void {
     const { closed, stage } = this.state;
     this.state.closed = { error, detail, stage: closed?.stage ?? stage };
+    this.state.withdraws = true;
     if (this.state.counts.every(({ pending, offered }) => pending + offered === 0)) return;
     this.state.sweep = { error, detail, cursor: START };
     this.sweepOn(now);

@@ -185,13 +185,13 @@ export class Campaign extends DurableObject<Env> {
     await this.#changed(book);
   }
 
-  /** Opens the next stage now. */
-  async advance(): Promise<Outcome> {
+  /** Opens the stage after the one that was `seen` open, now. */
+  async advance(seen: number): Promise<Outcome> {
     const book = this.#book;
     if (book?.state.status !== 'active') return refuse(this.#cannot('open its next stage', 'active'));
     await this.#clock.lookForSilence(book);
     if (book.state.status !== 'active') return refuse(this.#cannot('open its next stage', 'active'));
-    const outcome = advance(book);
+    const outcome = advance(book, seen);
     if (outcome.ok) await this.#tickSoon(0);
     return outcome;
   }
@@ -378,7 +378,7 @@ export class Campaign extends DurableObject<Env> {
   /** After this no command that was not sent yet leaves any more. */
   async #holdBack(book: Book): Promise<void> {
     await this.#ticks.take(async () => {
-      await this.#offers.take(() => this.env.BROKER_LINK.getByName('main').withdraw(book.definition.id));
+      await this.#clock.withdraw(book);
       if (book.state.status === 'paused')
         await yieldWaiting(this.env, book.definition.id, this.#members.unanswered());
       await this.#clock.writeCampaign(book);
@@ -401,6 +401,7 @@ export class Campaign extends DurableObject<Env> {
     return (
       state.status === 'active' ||
       state.unwritten ||
+      state.withdraws ||
       state.take_back_after !== null ||
       inFlight > 0 ||
       state.sweep !== null ||

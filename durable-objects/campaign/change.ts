@@ -19,6 +19,8 @@ export const stale = (): Outcome => ({
   stale: true,
 });
 
+const momentOf = (time: string | null | undefined): number | null => (time == null ? null : Date.parse(time));
+
 /** Why a campaign that has begun cannot be changed like this; `undefined` where it can. */
 export function fixedSince({ status, definition }: CampaignState, wanted: Wanted): string | undefined {
   if (status === 'cancelled' || status === 'rolled_back') return `the campaign is ${status}`;
@@ -27,7 +29,9 @@ export function fixedSince({ status, definition }: CampaignState, wanted: Wanted
   }
   if (wanted.policy === undefined) return undefined;
   const before = definition.policy;
-  const { stages, kind } = wanted.policy;
+  const { stages, kind, start_at } = wanted.policy;
+  if (momentOf(start_at) !== momentOf(before.start_at))
+    return 'it has begun: it cannot start at another time';
   if (!sameReach(stages, before.stages)) {
     return 'the devices of its stages are fixed: only their thresholds and times can change';
   }

@@ -60,6 +60,7 @@ export class Clock {
       passGates(book, now);
       if (!this.#runs(book)) await yieldWaiting(this.#env, book.definition.id, book.members.unanswered());
     }
+    if (state.withdraws) await this.withdraw(book);
     book.keep();
     await this.#offers.take(async () => {
       if (this.#runs(book)) await offerNext(this.#env, book, this.#pace, due, now);
@@ -86,6 +87,13 @@ export class Clock {
       this.#joinAt = now;
       await joinLate(this.#env, this.#db, book, now);
     }
+  }
+
+  /** After this no command that was not sent yet leaves any more. */
+  async withdraw(book: Book): Promise<void> {
+    const link = this.#env.BROKER_LINK.getByName('main');
+    await this.#offers.take(() => link.withdraw(book.definition.id));
+    book.state.withdraws = false;
   }
 
   /** Which devices have fallen silent by now, also where nothing was looked at for a while. */

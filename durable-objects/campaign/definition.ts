@@ -133,6 +133,10 @@ export interface CampaignState {
   /** What is left to do before anybody begins. */
   preparing: Finding | Dealing | null;
   sweep: Sweep | null;
+  /** Commands that no broker has yet are to be withdrawn. */
+  withdraws: boolean;
+  /** Counts what operators did to it, and the stages that opened. */
+  revision: number;
   /** Nobody begins any more, nor again: an attempt that fails now is the last, and whoever would wait is skipped. */
   closed: Closed | null;
   /** Serial numbers of the latest changed members, oldest first. */

@@ -65,6 +65,7 @@ const inputOf = ({ state, definition: { policy } }: Book, stage: Stage, index: n
 function openStage({ state, definition }: Book, stage: number, now: number): void {
   Object.assign(state, {
     stage,
+    revision: state.revision + 1,
     stage_opened_at: now,
     passed_at: { ...state.passed_at, [stage - 1]: now },
     released: false,
@@ -77,6 +78,7 @@ function openStage({ state, definition }: Book, stage: number, now: number): voi
 
 /** The gate has stopped the campaign: it pauses, or ends and takes back who completed it. */
 function stop(book: Book, reason: string, now: number): void {
+  book.state.withdraws = true;
   if (book.definition.policy.on_failure === 'pause') {
     book.enter('paused', reason);
     return;

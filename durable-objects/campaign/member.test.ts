@@ -104,6 +104,39 @@ describe("a device's update", () => {
     expect(deliver(once, 'rollback', 'first').state).toBe('offered');
   });
 
+  it('is not ended in its next try by a report from before that was offered, but by one of its own', () => {
+    const twice = { ...policy, max_attempts: 3 };
+    const deliver = (m: Member, status: UpdateReport['status'], timestamp: number) =>
+      apply(
+        m,
+        afterDelivery(
+          m,
+          { digest: `${status} ${timestamp}`, report: report(status, { timestamp }) },
+          twice,
+          T0,
+        ),
+      );
+    const begun = say(offered, 'downloading');
+    const late = T0 + 601_000;
+    const over = apply(begun, { ...afterTime(begun, twice, late), earlier: '[]' });
+    const again = apply(over, offer(over, late + 60_000));
+    for (const status of ['failed', 'rollback'] as const) {
+      expect(deliver(again, status, late / 1000)).toEqual(again);
+      expect(deliver(again, status, late / 1000 + 61).state).not.toBe('offered');
+      // A clock that was never set says nothing.
+      expect(deliver(again, status, 12).state).not.toBe('offered');
+    }
+  });
+
+  it('has its next attempt, while there is one, when it took no offer in time', () => {
+    const twice = { ...policy, max_attempts: 2 };
+    const late = T0 + 601_000;
+    const first = apply(offered, afterTime(offered, twice, late));
+    expect(first).toMatchObject({ state: 'pending', error: 'no_answer', next_at: late + 60_000 });
+    const second = apply(first, offer(first, late + 60_000));
+    expect(afterTime(second, twice, late + 661_000)).toMatchObject({ state: 'failed', failure: 'timeout' });
+  });
+
   it('waits without an answer, costs nothing, and is offered again when the device is heard', () => {
     const waiting = apply(offered, afterTime(offered, policy, T0 + 30_000));
     expect(waiting).toMatchObject({ state: 'pending', next_at: null });

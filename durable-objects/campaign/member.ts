@@ -55,6 +55,8 @@ export const OFFER_PATIENCE_MS = 30_000;
 export const NO_ANSWER = 'no_answer';
 /** A device that speaks of other things this long after its offer has not got it: brokers can lose a message. */
 const OFFER_LOST_MS = 5_000;
+/** 2020: a clock that shows less was never set. */
+const CLOCK_SET_S = 1_577_836_800;
 /** Before a failed or declined attempt is tried again: the first, and at most. */
 const RETRY_MS = 60_000;
 const LONGEST_RETRY_MS = 3_600_000;
@@ -105,10 +107,23 @@ export function afterDelivery(
   policy: CampaignPolicy,
   now: number,
 ): Change {
-  if (digest === member.ended_by) return undefined;
+  if (digest === member.ended_by || isOfEarlierTry(member, report)) return undefined;
   const change = afterReport(member, report, policy, now);
   const endsTry = change?.state === 'pending' || (change?.state !== undefined && isFinal(change.state));
   return endsTry ? { ...change, ended_by: digest } : change;
+}
+
+/**
+ * Whether a report that would end a try which has not begun yet was said before that was offered: then the try before
+ * has ended like that, which is over. A device whose clock was never set is believed.
+ */
+function isOfEarlierTry(
+  { earlier, state, offered_at }: Member,
+  { status, timestamp }: UpdateReport,
+): boolean {
+  const ends = status === 'failed' || status === 'rollback';
+  if (!ends || earlier === null || offered_at === null || isStarted(state)) return false;
+  return timestamp > CLOCK_SET_S && timestamp < Math.floor(offered_at / 1000);
 }
 
 /** What a device says of its update. Late, repeated and unasked-for reports change nothing. */
@@ -199,14 +214,10 @@ export function afterTime(member: Member, policy: CampaignPolicy, now: number, i
   }
   if (over && isPaused && member.error === null) return restart(member, now);
   if (over) {
-    const detail = `the device did not take the offer within ${policy.update_timeout_s} s`;
-    return {
-      ...ended(now),
-      state: 'failed',
-      failure: member.error === null ? 'timeout' : 'rejected',
-      error: member.error ?? NO_ANSWER,
-      detail: member.detail ?? detail,
-    };
+    const { error, detail } = member;
+    if (error !== null) return { ...ended(now), state: 'failed', failure: 'rejected', error, detail };
+    const said = `the device did not take the offer within ${policy.update_timeout_s} s`;
+    return afterFailure(member, { error: NO_ANSWER, detail: said, failure: 'timeout' }, policy, now);
   }
   const unanswered = member.state === 'offered' && member.next_at !== null && now >= member.next_at;
   return unanswered ? { state: 'pending', next_at: null } : undefined;

@@ -172,6 +172,17 @@ export class Members {
     return this.#select("wake_at IS NOT NULL AND state IN ('pending', 'offered') AND attempt > 0");
   }
 
+  /** One of the open stages that waits for its turn, and for what; `undefined` where none does. */
+  waitingFor(stage: number): { serial_no: string; detail: string } | undefined {
+    return this.#sql
+      .exec<{ serial_no: string; detail: string }>(
+        `SELECT serial_no, detail FROM members WHERE waits = 1 AND wake_at IS NOT NULL AND stage <= ? AND error IS NULL
+         AND detail IS NOT NULL ORDER BY wake_at LIMIT 1`,
+        stage,
+      )
+      .toArray()[0];
+  }
+
   /** Some members in a state, of a stage: the first in their order, so an unbiased sample. */
   inState(stage: number, state: UpdateState, limit: number): Member[] {
     return this.#select('stage = ? AND state = ? LIMIT ?', stage, state, limit);

@@ -38,6 +38,17 @@ export async function offerNext(
   due: readonly Member[],
   now: number,
 ): Promise<void> {
+  await offerRounds(env, book, pace, due, now);
+  if (book.state.status === 'active') sayWhatWaits(book, now);
+}
+
+async function offerRounds(
+  env: Env,
+  book: Book,
+  pace: Pace,
+  due: readonly Member[],
+  now: number,
+): Promise<void> {
   for (let round = 0; round < ROUNDS; round += 1) {
     const { chosen, cursor } = chooseNext(book, pace, round === 0 ? due : [], now);
     book.keep();
@@ -79,7 +90,7 @@ export function chooseNext(book: Book, pace: Pace, due: readonly Member[], now: 
   const { state, members, definition } = book;
   const { policy } = definition;
   const room = Math.min(BATCH, policy.max_concurrent - book.inFlight);
-  if (room <= 0 || isShut(book, now)) return { chosen: [], cursor: state.cursor };
+  if (room <= 0 || shutFor(book, now) > 0) return { chosen: [], cursor: state.cursor };
   const look = Math.max(room, LOOK);
   const again = due.filter((member) => member.stage <= state.stage && isDue(member, now));
   const candidates = [...again, ...book.untouched(look)].slice(0, look);
@@ -181,15 +192,21 @@ function choose(book: Book, candidates: readonly Member[], most: number, now: nu
   return { chosen, cursor };
 }
 
-/** Whether nobody at all may begin now; says until when. */
-function isShut(book: Book, now: number): boolean {
-  const { windows } = book.definition.policy;
-  if (usesDeviceZones(book)) return false;
-  const wait = waitForWindow(windows, null, now);
-  if (wait === 0) return false;
-  const opens = `the next maintenance window opens at ${new Date(now + wait).toISOString().slice(0, 16)}Z`;
-  book.state.reason = book.state.reason === null ? opens : `${book.state.reason}; ${opens}`;
-  return true;
+/** How long nobody at all may begin, in milliseconds; 0 where that is up to each device. */
+function shutFor(book: Book, now: number): number {
+  return usesDeviceZones(book) ? 0 : waitForWindow(book.definition.policy.windows, null, now);
+}
+
+/** Adds to the campaign's reason why nothing is under way, where somebody waits for something else than the gate. */
+function sayWhatWaits(book: Book, now: number): void {
+  const { state, members, inFlight } = book;
+  const shut = shutFor(book, now);
+  const waiting = shut === 0 && inFlight === 0 ? members.waitingFor(state.stage) : undefined;
+  const why =
+    shut > 0
+      ? `the next maintenance window opens at ${new Date(now + shut).toISOString().slice(0, 16)}Z`
+      : waiting && `${waiting.serial_no}: ${waiting.detail}`;
+  if (why !== undefined) state.reason = state.reason === null ? why : `${state.reason}; ${why}`;
 }
 
 const usesDeviceZones = ({ definition: { policy } }: Book): boolean =>

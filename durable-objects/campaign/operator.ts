@@ -51,6 +51,7 @@ export async function retryFailed(
     failures: Math.min(before.failures, left[stage]?.failures ?? 0),
     members: Math.min(before.members, left[stage]?.members ?? 0),
   }));
+  book.state.revision += 1;
   book.keep();
   return serials;
 }
@@ -59,20 +60,32 @@ export async function retryFailed(
 export function skipDevice(book: Book, serialNo: string, actor: string, now: number): Outcome {
   const member = book.members.get(serialNo);
   if (member === undefined) return refuse('the device is no member of the campaign');
+  if (member.state === 'offered') {
+    return refuse(
+      'it has just been offered the update and may begin any moment: if it does not, try again in a minute',
+    );
+  }
   const change = skip(member, 'skipped_by_operator', `left out by ${actor}`, now);
   if (change === undefined)
     return refuse(`its update is ${member.state}: only one that has not begun can be left out`);
   book.move(member, change, now);
+  book.state.revision += 1;
   book.keep();
   return { ok: true };
 }
 
-/** Opens the next stage at the next tick, whatever the gate of the open one says of success and time. */
-export function advance(book: Book): Outcome {
+/**
+ * Opens the stage after the one that was `seen` open at the next tick, whatever the gate says of success and time: of
+ * several who say so at a time, only the first is meant.
+ */
+export function advance(book: Book, seen: number): Outcome {
   const { state, definition } = book;
+  if (state.stage !== seen || state.released)
+    return refuse('somebody has just opened its next stage: look at it again');
   if (book.isEmpty) return refuse('no device takes part yet, so no stage can be passed');
   if (state.stage >= definition.policy.stages.length - 1) return refuse('the last stage is open already');
   state.released = true;
+  state.revision += 1;
   acceptTrouble(book);
   book.keep();
   return { ok: true };

@@ -38,6 +38,8 @@ export const unprepared = (definition: Definition, now: number): CampaignState =
   sample_end: null,
   preparing: { phase: 'finding', after: undefined, found: 0, eligible: 0 },
   sweep: null,
+  withdraws: false,
+  revision: 0,
   closed: null,
   recent: [],
   unwritten: true,

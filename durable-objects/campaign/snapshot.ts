@@ -14,6 +14,8 @@ export interface Snapshot {
   status: CampaignState['status'];
   reason: string | null;
   metrics: CampaignMetrics;
+  /** Counts what operators did to it, and the stages that opened. */
+  revision: number;
   started_at: number;
   finished_at: number | null;
   /** The latest changed members. */
@@ -38,6 +40,7 @@ export function ledgerSnapshot({
     status: row.status,
     reason: row.statusReason,
     metrics: row.metrics ?? plannedMetrics(definitionOf(row, firmware)),
+    revision: 0,
     started_at: row.startedAt?.getTime() ?? null,
     finished_at: row.finishedAt?.getTime() ?? null,
     latest: [],
@@ -51,6 +54,7 @@ export function snapshotOf(book: Book): Snapshot {
     status: state.status,
     reason: state.reason,
     metrics: metricsOf(state),
+    revision: state.revision,
     started_at: state.started_at,
     finished_at: state.finished_at,
     latest: members.list(state.recent.slice(-LATEST).reverse()).map((member) => updateOf(book, member)),

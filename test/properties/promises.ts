@@ -36,6 +36,7 @@ export class Promises {
     this.#noMoreThanAllowed(seen);
     this.#nobodyBeginsWhileHeld(done, ok, seen);
     laterStagesAreUntouched(seen);
+    if (action.do === 'tick' && this.#last !== undefined) nothingIsSentOnceStopped(this.#last, seen);
     if (action.do === 'tick' && this.#last !== undefined) this.#gateHasActed(this.#last, seen);
     this.#last = seen;
   }
@@ -116,6 +117,12 @@ export class Promises {
       return (100 * failed) / (sampled ? finished : own.length) > this.#limits.failure_threshold;
     });
   }
+}
+
+/** What stopped it, a gate or an operator: no command is left that a broker could still be given. */
+function nothingIsSentOnceStopped(last: Seen, { state, queued }: Seen): void {
+  const stood = last.state.status !== 'active' && state.status !== 'active';
+  assert.ok(!stood || queued.waiting === 0, `${queued.waiting} commands wait while it is ${state.status}`);
 }
 
 function laterStagesAreUntouched({ state, members }: Seen): void {

@@ -48,9 +48,15 @@ const previewBody = createCampaignBody
     stages: createCampaignBody.shape.stages.unwrap().optional(),
   })
   .strict();
-/** For `retry`: only devices that failed with this error. */
-const retryBody = z.strictObject({ error: text(64).optional() }).optional();
-const retryRequest = { body: { required: false, content: { 'application/json': { schema: retryBody } } } };
+const actionBody = z
+  .strictObject({
+    /** For `retry`: only devices that failed with this error. */
+    error: text(64).optional(),
+    /** For `advance`: the index of the open stage it is about; where another one is open by then, it is refused. */
+    stage: z.int().min(0).max(50).optional(),
+  })
+  .optional();
+const actionRequest = { body: { required: false, content: { 'application/json': { schema: actionBody } } } };
 const changeable = createCampaignBody.omit({ safe_mode: true }).partial();
 /** With what only can be read: whoever changes a campaign may send back all of it. */
 const change = withMetrics.partial().extend(changeable.shape).strict();
@@ -117,8 +123,8 @@ export const campaigns = router()
       responses: { 200: json(campaign, 'The campaign') },
     }),
     async (c) => {
-      const { campaign } = await campaignNow(c, c.req.valid('param').id);
-      return c.json(campaign, 200, { ETag: await etagOf(campaign) });
+      const now = await campaignNow(c, c.req.valid('param').id);
+      return c.json(now.campaign, 200, { ETag: await etagOf(now) });
     },
   )
   .openapi(
@@ -139,7 +145,7 @@ export const campaigns = router()
         requireMatch(c, await campaignOfRow(c, found)),
       );
       const changed = await campaignNow(c, id);
-      return c.json(changed.campaign, 200, { ETag: await etagOf(changed.campaign) });
+      return c.json(changed.campaign, 200, { ETag: await etagOf(changed) });
     },
   )
   .openapi(
@@ -151,17 +157,18 @@ export const campaigns = router()
       middleware: [operate] as const,
       request: {
         params: uuidParam.extend({ action: z.enum(CAMPAIGN_ACTIONS) }),
-        ...retryRequest,
+        ...actionRequest,
       },
       responses: { 200: json(campaign, 'The campaign as it is now'), 412: changedMeanwhile },
     }),
     async (c) => {
       const { id, action } = c.req.valid('param');
       const found = await theCampaign(c, id);
-      await requireMatch(c, await campaignOfRow(c, found));
-      await act(c, found, action, c.req.valid('json')?.error);
-      const { campaign } = await campaignNow(c, id);
-      return c.json(campaign, 200, { ETag: await etagOf(campaign) });
+      const seen = await campaignOfRow(c, found);
+      await requireMatch(c, seen);
+      await act(c, found, action, { stage: seen.metrics.stage.index, ...c.req.valid('json') });
+      const now = await campaignNow(c, id);
+      return c.json(now.campaign, 200, { ETag: await etagOf(now) });
     },
   )
   .openapi(
@@ -221,7 +228,7 @@ for (const action of CAMPAIGN_ACTIONS) {
       path: `/campaigns/{id}/${action}`,
       tags,
       summary: ACTIONS[action],
-      request: { params: uuidParam, ...(action === 'retry' ? retryRequest : {}) },
+      request: { params: uuidParam, ...(action === 'retry' || action === 'advance' ? actionRequest : {}) },
       responses: { 200: json(campaign, 'The campaign as it is now'), 412: changedMeanwhile },
     }),
   );

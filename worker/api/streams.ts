@@ -2,7 +2,6 @@
 import { createMiddleware } from 'hono/factory';
 import { requires } from '../auth/principal.ts';
 import type { AppEnv } from '../context.ts';
-import { mustBeOpen } from '../operations/campaigns.ts';
 import { shardFor } from '../operations/devices.ts';
 import { problem } from '../problem.ts';
 import { theCampaign, theDevice } from './lookup.ts';
@@ -50,7 +49,6 @@ export const streams = router()
     }),
     async (c) => {
       const { row } = await theCampaign(c, c.req.valid('param').id);
-      mustBeOpen(row);
       return c.env.CAMPAIGN.getByName(row.id).fetch(c.req.raw);
     },
   )

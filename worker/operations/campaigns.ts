@@ -97,15 +97,20 @@ export async function mustFit(c: AppContext, id: string, { model }: CampaignTarg
   return firmware;
 }
 
-/**
- * Does what an operator says. Throws a 409 that says why it cannot. `error` is for `retry`: only devices that failed
- * with it.
- */
+/** What more is said with an action. */
+export interface ActionDetail {
+  /** For `retry`: only devices that failed with it. */
+  error?: string | undefined;
+  /** For `advance`: the open stage it is about, by its index. */
+  stage?: number | undefined;
+}
+
+/** Does what an operator says. Throws a 409 that says why it cannot. */
 export async function act(
   c: AppContext,
   found: CampaignAndFirmware,
   action: CampaignAction,
-  error?: string,
+  detail: ActionDetail = {},
 ): Promise<void> {
   const { actor } = c.var.principal;
   mustBeOpen(found.row);
@@ -115,7 +120,7 @@ export async function act(
     found,
     action,
     `${action === 'pause' ? 'paused' : 'cancelled'} by ${actor}`,
-    error,
+    detail,
   );
   if (!outcome.ok) throw new ProblemError(409, `Cannot ${action} this campaign`, `${outcome.problem}.`);
   if (OFFERS.has(action)) await pauseIfWithdrawn(c, found.row);
@@ -123,7 +128,7 @@ export async function act(
     actor,
     action: `campaign.${action}`,
     subject: found.row.id,
-    ...(error === undefined ? {} : { detail: { error } }),
+    ...(detail.error === undefined ? {} : { detail: { error: detail.error } }),
   });
 }
 
@@ -132,7 +137,7 @@ async function perform(
   found: CampaignAndFirmware,
   action: CampaignAction,
   reason: string,
-  error: string | undefined,
+  { error, stage }: ActionDetail,
 ): Promise<Outcome> {
   const { id, status, startedAt } = found.row;
   if (status === 'cancelled' && startedAt === null)
@@ -144,7 +149,7 @@ async function perform(
     case 'start':
       return start(c, found);
     case 'advance':
-      return campaign.advance();
+      return campaign.advance(stage ?? 0);
     case 'retry':
       return campaign.retry(error);
     case 'pause':
@@ -206,11 +211,17 @@ async function cancel(c: AppContext, { id, status }: CampaignRow, reason: string
 
 const summary = z.object({ campaign: campaignSchema, metrics: campaignMetrics });
 
+/** A campaign beside how it stands. */
+export interface CampaignNow {
+  campaign: Campaign;
+  metrics: CampaignMetrics;
+  latest: Snapshot['latest'];
+  /** Counts what operators did to it since it began, and the stages that opened; its progress does not count. */
+  revision: number;
+}
+
 /** The campaign beside how it stands right now: its object knows better than the ledger. Throws a 404. */
-export async function campaignNow(
-  c: AppContext,
-  id: string,
-): Promise<{ campaign: Campaign; metrics: CampaignMetrics; latest: Snapshot['latest'] }> {
+export async function campaignNow(c: AppContext, id: string): Promise<CampaignNow> {
   const known = await c.var.cache.read(
     cacheKey.campaign(id),
     summary.optional(),
@@ -228,20 +239,17 @@ export async function campaignNow(
 export const campaignOfRow = async (
   c: AppContext,
   { row, firmware }: CampaignAndFirmware,
-): Promise<Campaign> => (await liveOf(c, summaryOf({ row, firmware }))).campaign;
+): Promise<CampaignNow> => liveOf(c, summaryOf({ row, firmware }));
 
 const summaryOf = ({ row, firmware }: CampaignAndFirmware) => ({
   campaign: campaignOf(row, firmware),
   metrics: row.metrics ?? plannedMetrics(definitionOf(row, firmware)),
 });
 
-async function liveOf(
-  c: AppContext,
-  { campaign, metrics }: z.infer<typeof summary>,
-): Promise<{ campaign: Campaign; metrics: CampaignMetrics; latest: Snapshot['latest'] }> {
+async function liveOf(c: AppContext, { campaign, metrics }: z.infer<typeof summary>): Promise<CampaignNow> {
   const waits = campaign.started_at === null && campaign.status !== 'draft';
   const now = waits || campaign.archived ? null : await objectOf(c, campaign.id).look();
-  if (now === null) return { campaign, metrics, latest: [] };
+  if (now === null) return { campaign, metrics, latest: [], revision: 0 };
   return {
     campaign: {
       ...campaign,
@@ -252,5 +260,6 @@ async function liveOf(
     },
     metrics: now.metrics,
     latest: now.latest,
+    revision: now.revision,
   };
 }

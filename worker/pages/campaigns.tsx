@@ -102,8 +102,9 @@ export const campaigns = new Hono<AppEnv>()
     const { id, action } = c.req.param();
     const known = CAMPAIGN_ACTIONS.find((name) => name === action);
     if (known === undefined) return c.html(errorPage('Not found', 'There is no such page.'), 404);
-    const { error } = fieldsOf(await c.req.parseBody());
-    return orSay(c, id, async () => act(c, await theCampaign(c, id), known, error));
+    const { error, stage } = fieldsOf(await c.req.parseBody());
+    const detail = { error, ...(stage === undefined ? {} : { stage: Number(stage) }) };
+    return orSay(c, id, async () => act(c, await theCampaign(c, id), known, detail));
   })
   .get('/live/campaigns/:id', signedIn('read'), async (c) => {
     const { row } = await theCampaign(c, c.req.param('id'));
