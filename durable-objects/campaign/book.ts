@@ -5,6 +5,7 @@ import type { FoundDevice } from './found.ts';
 import { type Change, isFinal, letGo, type Member, NO_ANSWER, skip, takeIn, wakeAt } from './member.ts';
 import type { Cursor } from './member-rows.ts';
 import { END, type Members, placeOf, START } from './members.ts';
+import { Pace } from './pace.ts';
 import { inFlight, participants, total } from './stages.ts';
 import { withTimes } from './tries.ts';
 
@@ -16,6 +17,7 @@ const RECENT = 100;
 export class Book {
   readonly state: CampaignState;
   readonly members: Members;
+  readonly pace: Pace;
   /** Percentages of downloads by serial number; only in memory. */
   readonly progress = new Map<string, number>();
   /** Counts the changes of members. */
@@ -32,6 +34,7 @@ export class Book {
     this.#storage = storage;
     this.members = members;
     this.state = state;
+    this.pace = new Pace(state.pace);
   }
 
   /** The book as it was kept; `undefined` before the campaign has begun. */
@@ -47,6 +50,7 @@ export class Book {
       passed_at: {},
       accepted: [],
       silence: [],
+      pace: null,
       withdraws: false,
       revision: 0,
     };
@@ -101,6 +105,7 @@ export class Book {
       this.state.recent = [...before, ...this.#touched].slice(-RECENT);
       this.#touched.clear();
     }
+    this.state.pace = this.pace.level;
     const { definition: _, ...state } = this.state;
     this.#storage.kv.put('state', state);
   }

@@ -37,7 +37,6 @@ import {
   retryFailed,
   skipDevice,
 } from './operator.ts';
-import { Pace } from './pace.ts';
 import { isForNobody, prepareStep, unprepared } from './prepare.ts';
 import { type RehearsalInput, rehearse } from './rehearsal/rehearse.ts';
 import { ledgerSnapshot, type Snapshot, snapshotOf, updateOf } from './snapshot.ts';
@@ -51,7 +50,6 @@ export class Campaign extends DurableObject<Env> {
   readonly #db: Database;
   readonly #members: Members;
   readonly #found: Found;
-  readonly #pace = new Pace();
   readonly #watchers: Watchers;
   readonly #clock: Clock;
   readonly #draft: Draft;
@@ -68,7 +66,7 @@ export class Campaign extends DurableObject<Env> {
     this.#members = new Members(ctx.storage.sql);
     this.#found = new Found(ctx.storage.sql);
     this.#watchers = new Watchers(ctx);
-    this.#clock = new Clock(env, this.#db, this.#found, this.#pace, this.#offers);
+    this.#clock = new Clock(env, this.#db, this.#found, this.#offers);
     this.#book = Book.open(ctx.storage, this.#members);
     this.#draft = new Draft(ctx.storage, env, this.#db, this.#watchers, {
       book: () => this.#book,
@@ -237,7 +235,7 @@ export class Campaign extends DurableObject<Env> {
     if (state.status !== 'active' && !isStarted(member.state)) return null;
     let current: Member | undefined = member;
     if (member.state === 'pending') {
-      current = await this.#offers.take(() => offerAsking(this.env, book, this.#pace, serialNo, Date.now()));
+      current = await this.#offers.take(() => offerAsking(this.env, book, serialNo, Date.now()));
       await this.#changed(book);
       if (book.state.status !== 'active') return null;
     }

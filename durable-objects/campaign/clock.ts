@@ -12,7 +12,6 @@ import { passGates } from './gates.ts';
 import { writeState, writeUnwritten, yieldWaiting } from './ledger.ts';
 import { afterTime } from './member.ts';
 import { offerNext } from './offering.ts';
-import type { Pace } from './pace.ts';
 import { prepareStep } from './prepare.ts';
 import { takeBack } from './take-back.ts';
 import { SilenceWatch } from './watch-silence.ts';
@@ -28,16 +27,14 @@ export class Clock {
   readonly #env: Env;
   readonly #db: Database;
   readonly #found: Found;
-  readonly #pace: Pace;
   readonly #offers: Turns;
   readonly #silence: SilenceWatch;
   #joinAt = 0;
 
-  constructor(env: Env, db: Database, found: Found, pace: Pace, offers: Turns) {
+  constructor(env: Env, db: Database, found: Found, offers: Turns) {
     this.#env = env;
     this.#db = db;
     this.#found = found;
-    this.#pace = pace;
     this.#offers = offers;
     this.#silence = new SilenceWatch(env, db);
   }
@@ -63,7 +60,7 @@ export class Clock {
     if (state.withdraws) await this.withdraw(book);
     book.keep();
     await this.#offers.take(async () => {
-      if (this.#runs(book)) await offerNext(this.#env, book, this.#pace, due, now);
+      if (this.#runs(book)) await offerNext(this.#env, book, due, now);
     });
     await this.#takeBack(book);
     await this.#write(book);

@@ -9,6 +9,7 @@ import type { CampaignRow } from '../../store/campaigns.ts';
 import type { FirmwareRow } from '../../store/firmware.ts';
 import type { Accepted } from './gate.ts';
 import type { Cursor } from './member-rows.ts';
+import type { PaceLevel } from './pace.ts';
 import type { Sample } from './silence.ts';
 import type { Counts, Failures } from './stages.ts';
 
@@ -118,6 +119,8 @@ export interface CampaignState {
   /** What was usual for devices that were not updated, when it was seen last. */
   control: (Sample & { at: number }) | null;
   cursor: Cursor;
+  /** As it was when the state was kept. */
+  pace: PaceLevel | null;
   /** By stage. */
   counts: Counts[];
   /** By stage. */

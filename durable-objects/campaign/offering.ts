@@ -9,7 +9,7 @@ import { type Change, isDue, type Member, offer, postpone, skip, waitFor } from 
 import type { Cursor } from './member-rows.ts';
 import { placeOf } from './members.ts';
 import { offerCommands } from './offers.ts';
-import { type Pace, rateNow } from './pace.ts';
+import { rateNow } from './pace.ts';
 import { waitForWindow } from './windows.ts';
 
 /** Most members offered in one tick. */
@@ -31,29 +31,17 @@ export interface Choice {
  * Offers the update to as many members as may have it now. They are marked first: a crash before the commands are
  * queued leaves offers nobody got, which run out and are made again. `due` are members the clock has woken.
  */
-export async function offerNext(
-  env: Env,
-  book: Book,
-  pace: Pace,
-  due: readonly Member[],
-  now: number,
-): Promise<void> {
-  await offerRounds(env, book, pace, due, now);
+export async function offerNext(env: Env, book: Book, due: readonly Member[], now: number): Promise<void> {
+  await offerRounds(env, book, due, now);
   if (book.state.status === 'active') sayWhatWaits(book, now);
 }
 
-async function offerRounds(
-  env: Env,
-  book: Book,
-  pace: Pace,
-  due: readonly Member[],
-  now: number,
-): Promise<void> {
+async function offerRounds(env: Env, book: Book, due: readonly Member[], now: number): Promise<void> {
   for (let round = 0; round < ROUNDS; round += 1) {
-    const { chosen, cursor } = chooseNext(book, pace, round === 0 ? due : [], now);
+    const { chosen, cursor } = chooseNext(book, round === 0 ? due : [], now);
     book.keep();
     const offered = await offerTo(env, book, chosen, now, { cursor });
-    pace.giveBack(chosen.length - offered.length);
+    book.pace.giveBack(chosen.length - offered.length);
     if (chosen.length === offered.length || book.state.status !== 'active') return;
   }
 }
@@ -65,7 +53,6 @@ async function offerRounds(
 export async function offerAsking(
   env: Env,
   book: Book,
-  pace: Pace,
   serialNo: string,
   now: number,
 ): Promise<Member | undefined> {
@@ -78,15 +65,15 @@ export async function offerAsking(
   const { policy } = definition;
   if (policy.max_concurrent <= book.inFlight) return undefined;
   if (waitForWindow(policy.windows, member.zone, now) > 0) return undefined;
-  const most = pace.take(now, rateNow(policy, book.completed), 1);
+  const most = book.pace.take(now, rateNow(policy, book.completed), 1);
   const { chosen } = members.batch([], () => choose(book, [member], most, now));
   const [offered] = await offerTo(env, book, chosen, now, { asking: true });
-  if (offered === undefined) pace.giveBack(most);
+  if (offered === undefined) book.pace.giveBack(most);
   return offered;
 }
 
 /** As many members as may begin now, within everything the policy limits. */
-export function chooseNext(book: Book, pace: Pace, due: readonly Member[], now: number): Choice {
+export function chooseNext(book: Book, due: readonly Member[], now: number): Choice {
   const { state, members, definition } = book;
   const { policy } = definition;
   const room = Math.min(BATCH, policy.max_concurrent - book.inFlight);
@@ -94,9 +81,9 @@ export function chooseNext(book: Book, pace: Pace, due: readonly Member[], now: 
   const look = Math.max(room, LOOK);
   const again = due.filter((member) => member.stage <= state.stage && isDue(member, now));
   const candidates = [...again, ...book.untouched(look)].slice(0, look);
-  const most = pace.take(now, rateNow(policy, book.completed), Math.min(room, candidates.length));
+  const most = book.pace.take(now, rateNow(policy, book.completed), Math.min(room, candidates.length));
   const choice = members.batch([], () => choose(book, candidates, most, now));
-  pace.giveBack(most - choice.chosen.length);
+  book.pace.giveBack(most - choice.chosen.length);
   return choice;
 }
 

@@ -26,6 +26,14 @@ describe('the pace of a campaign', () => {
     );
   });
 
+  it('is kept over the end of its object: a restart lets nobody begin before their time', () => {
+    const pace = new Pace();
+    expect(pace.take(0, 1, 5)).toBe(1);
+    const again = new Pace(JSON.parse(JSON.stringify(pace.level)));
+    expect(again.take(16_000, 1, 5)).toBe(0);
+    expect(again.take(60_000, 1, 5)).toBe(1);
+  });
+
   it('does not make up for the time in which nobody could begin', () => {
     const pace = new Pace();
     pace.take(0, 60, 0);

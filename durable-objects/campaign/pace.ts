@@ -14,14 +14,30 @@ export function rateNow(
   return Math.min(rate_per_minute, grown);
 }
 
+/** What is left in the bucket, and when that was looked at (Unix milliseconds). */
+export interface PaceLevel {
+  tokens: number;
+  at: number;
+}
+
 /**
  * A token bucket: `rate_per_minute` evenly over the minute, with room for what comes in between two ticks of a second,
  * the later of them a little late, and for the fraction of one that was left. Below one a second that is less than two,
- * so two never begin at once. It starts with one second's worth, so that a restarted object cannot exceed the rate.
+ * so two never begin at once. It starts with one second's worth, or with what was left before its object ended.
  */
 export class Pace {
-  #tokens = 0;
+  #tokens: number;
   #at: number | undefined;
+
+  constructor(level?: PaceLevel | null) {
+    this.#tokens = level?.tokens ?? 0;
+    this.#at = level?.at;
+  }
+
+  /** What is left now; `null` before anything was taken. */
+  get level(): PaceLevel | null {
+    return this.#at === undefined ? null : { tokens: this.#tokens, at: this.#at };
+  }
 
   /** How long after the last look another may begin, in milliseconds. */
   wait(ratePerMinute: number): number {

@@ -29,6 +29,7 @@ export const unprepared = (definition: Definition, now: number): CampaignState =
   silence: [],
   control: null,
   cursor: { h: -1, serial_no: '' },
+  pace: null,
   counts: definition.policy.stages.map(emptyCounts),
   failures: definition.policy.stages.map(noFailures),
   errors: {},

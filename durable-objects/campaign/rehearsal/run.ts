@@ -7,7 +7,7 @@ import { endInTime } from '../end.ts';
 import { passGates } from '../gates.ts';
 import { afterHeartbeat, afterReport, afterTime, type Member } from '../member.ts';
 import { chooseNext, grant } from '../offering.ts';
-import { Pace, rateNow } from '../pace.ts';
+import { rateNow } from '../pace.ts';
 import { waitForWindow } from '../windows.ts';
 import { isThere, type PastUpdates, play, type RecordedDevice, thereFrom } from './player.ts';
 
@@ -52,7 +52,6 @@ export class Rehearsed {
   readonly #seed: number;
   readonly #began: number;
   readonly #recorded: number;
-  readonly #pace = new Pace();
   readonly #opened: number[];
   readonly #passed: number[] = [];
   readonly #startsByMinute = new Map<number, number>();
@@ -136,12 +135,12 @@ export class Rehearsed {
     }
     if (book.state.status === 'completed' && book.state.closed === null) this.#passed[book.state.stage] = now;
     if (book.state.status !== 'active') return;
-    const choice = chooseNext(book, this.#pace, due, now);
+    const choice = chooseNext(book, due, now);
     const offline = choice.chosen
       .map(({ serial_no }) => serial_no)
       .filter((serial) => !this.#isThere(serial, now));
     const offered = grant(book, choice, { refused: {}, offline }, now);
-    this.#pace.giveBack(choice.chosen.length - offered.length);
+    book.pace.giveBack(choice.chosen.length - offered.length);
     for (const serial of offline) this.#isAwaited(serial, now);
     for (const member of offered) this.#isOffered(member, now);
   }
@@ -179,7 +178,7 @@ export class Rehearsed {
     if (end_at != null && Date.parse(end_at) > now) moments.push(Date.parse(end_at));
     const room = definition.policy.max_concurrent - this.#book.inFlight;
     if (room > 0 && this.#book.untouched(1).length > 0) {
-      const pace = this.#pace.wait(rateNow(definition.policy, this.#book.completed));
+      const pace = this.#book.pace.wait(rateNow(definition.policy, this.#book.completed));
       moments.push(now + Math.max(pace, waitForWindow(windows, null, now)));
     }
     if (moments.length === 0) return undefined;
