@@ -96,6 +96,36 @@ describe('the beginning of a campaign', () => {
     expect((await post(id, 'retry')).body.status).toBe('active');
   });
 
+  it('goes on where its end had cut it off, for those that were left out, once it ends later', async () => {
+    const { id } = await draft('BEGIN-LATER', 4);
+    await sky.api('PUT', `/campaigns/${id}`, {
+      stages: [
+        { name: 'one', count: 1 },
+        { name: 'two', count: 2 },
+        { name: 'all', percentage: 100 },
+      ],
+    });
+    await post(id, 'start');
+    const first = await eventually('the offer', async () => {
+      const { items } = (await sky.api('GET', `/campaigns/${id}/devices?status=offered`)).body as {
+        items: { serial_no: string }[];
+      };
+      return items[0];
+    });
+    await sky.api('PUT', `/campaigns/${id}`, { end_at: '2020-01-01T00:00:00Z' });
+    const arrive = beat(first.serial_no, { model: 'BEGIN-LATER', current_firmware: 'v2.0.0' });
+    await deliver(sky, [arrive]);
+    await eventually('its end', async () => (await campaign(id)).status === 'completed');
+    const ended = { error: 'ended' };
+    expect((await sky.api('POST', `/campaigns/${id}/retry`, ended)).status).toBe(409);
+    await sky.api('PUT', `/campaigns/${id}`, { end_at: null });
+    expect((await sky.api('POST', `/campaigns/${id}/retry`, ended)).body.status).toBe('active');
+    // The second stage, and nobody of the third.
+    await offered(id, 2);
+    const { body } = await sky.api('GET', `/campaigns/${id}/metrics`);
+    expect(body).toMatchObject({ stage: { index: 1 }, counts: { completed: 1, skipped: 0, pending: 1 } });
+  });
+
   it('is refused at a time no clock can be set to', async () => {
     const { id } = await draft('BEGIN-LATE', 1);
     const changed = await sky.api('PUT', `/campaigns/${id}`, { start_at: '9999-12-31T23:59:59Z' });

@@ -316,8 +316,10 @@ export class Campaign extends DurableObject<Env> {
     // Told first: whoever repeats a change that was broken off tells them again.
     if (ranked && state.finished_at === null) await rank(this.env, after);
     Object.assign(definition, now);
-    // Its end may be another one now: the clock says so.
-    if (state.closed?.error === ENDED) state.closed = null;
+    // Its end may be another one now: the clock says so. Until then the stage is open that was.
+    if (state.closed?.error === ENDED) {
+      Object.assign(state, { stage: state.closed.stage ?? state.stage, closed: null });
+    }
     book.keepDefinition();
     const at = Date.now();
     this.#members.rewake((member) => rejudged(member, definition.policy, at));

@@ -128,6 +128,16 @@ describe("a device's update", () => {
     }
   });
 
+  it('has no further attempt when there are fewer by the time it is due', () => {
+    const twice = { ...policy, max_attempts: 2 };
+    const waiting = apply(offered, afterReport(offered, report('failed', { error: 'flash' }), twice, T0));
+    expect(afterTime(waiting, policy, T0 + 59_000)).toBeUndefined();
+    expect(afterTime(waiting, policy, T0 + 60_000)).toMatchObject({ state: 'failed', error: 'flash' });
+    expect(afterTime(waiting, twice, T0 + 60_000)).toBeUndefined();
+    const again = apply(waiting, retry(waiting, T0));
+    expect(afterTime(again, policy, T0 + 60_000)).toBeUndefined();
+  });
+
   it('has its next attempt, while there is one, when it took no offer in time', () => {
     const twice = { ...policy, max_attempts: 2 };
     const late = T0 + 601_000;

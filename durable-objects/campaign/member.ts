@@ -2,6 +2,7 @@
 import type { CampaignPolicy, FailureClass, UpdateState } from '../../protocol/api.ts';
 import type { UpdateReport } from '../../protocol/messages.ts';
 import type { Reported } from '../fleet-shard/messages.ts';
+import { ENDED } from './end.ts';
 
 /** A member of a campaign. Times are Unix milliseconds. */
 export interface Member {
@@ -77,6 +78,8 @@ const RANK: Record<UpdateState, number> = {
 export const isFinal = (state: UpdateState): boolean => RANK[state] === 5;
 /** Its device has said "later", or has failed and is to try again: nothing is under way. */
 export const isPostponed = ({ state, error }: Member): boolean => state === 'pending' && error !== null;
+/** It has failed and waits for its next attempt. */
+const isWaitingToTry = (member: Member): boolean => isPostponed(member) && member.offered_at === null;
 export const isStarted = (state: UpdateState): boolean => RANK[state] >= 2 && RANK[state] < 5;
 
 /** The member is offered the update. Offered again in the same attempt, its clock runs on. */
@@ -206,6 +209,11 @@ export function afterHeartbeat(member: Member, hasVersion: boolean, now: number)
 /** What the clock makes of a member that is neither untouched nor ended. While paused, nobody can take an offer. */
 export function afterTime(member: Member, policy: CampaignPolicy, now: number, isPaused = false): Change {
   if (isFinal(member.state) || member.attempt === 0) return undefined;
+  if (isWaitingToTry(member) && member.attempt >= policy.max_attempts && isDue(member, now)) {
+    const { error, detail } = member;
+    const failure = error === 'timeout' || error === NO_ANSWER ? 'timeout' : 'failed';
+    return { ...ended(now), state: 'failed', failure, error, detail };
+  }
   const over = now >= overAt(member, policy);
   const stuck = isStarted(member.state) && member.next_at !== null && now >= member.next_at;
   if ((over || stuck) && isStarted(member.state)) {
@@ -262,10 +270,14 @@ export const takeIn = ({ from_version }: Member): Change => ({
   next_at: null,
 });
 
-/** An operator gives a member that failed another attempt; one that waits for its next need not wait any longer. */
+/**
+ * An operator gives a member another attempt that failed, or that the campaign's end has left out; one that waits for its
+ * next need not wait any longer.
+ */
 export function retry(member: Member, now: number): Change {
-  const waits = isPostponed(member) && member.offered_at === null;
-  if (!waits && member.state !== 'failed' && member.state !== 'rollback') return undefined;
+  const { state, error } = member;
+  const over = state === 'failed' || state === 'rollback' || (state === 'skipped' && error === ENDED);
+  if (!over && !isWaitingToTry(member)) return undefined;
   return {
     state: 'pending',
     failure: null,

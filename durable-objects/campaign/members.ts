@@ -4,6 +4,7 @@
  */
 import type { UpdateState } from '../../protocol/api.ts';
 import { hash32 } from '../../protocol/shards.ts';
+import { ENDED } from './end.ts';
 import type { FoundDevice } from './found.ts';
 import type { Member } from './member.ts';
 import {
@@ -193,14 +194,19 @@ export class Members {
     return this.#select("state = 'pending' AND attempt = 0 ORDER BY h DESC LIMIT ?", limit);
   }
 
-  /** Members behind the cursor whose last attempt failed or went back, all or those with one error. */
+  /**
+   * Members behind the cursor whose last attempt failed or went back, all or those with one error; with that of the
+   * campaign's end, those it has left out.
+   */
   failed(cursor: Cursor, error: string | undefined, limit: number): Member[] {
     const only = error ?? null;
     return this.#after(
       cursor,
       limit,
-      `(state IN ('failed', 'rollback') OR state = 'pending' AND offered_at IS NULL AND error IS NOT NULL)
+      `(state IN ('failed', 'rollback') OR state = 'pending' AND offered_at IS NULL AND error IS NOT NULL
+        OR state = 'skipped' AND error = '${ENDED}' AND error = ?)
        AND (? IS NULL OR error = ?)`,
+      only,
       only,
       only,
     );
