@@ -27,6 +27,17 @@ describe('the OpenAPI document', () => {
     );
   });
 
+  it('says which headers a write takes', () => {
+    const headersOf = (path: string, method: 'get' | 'put' | 'post') =>
+      ((paths[path]?.[method]?.parameters ?? []) as { in: string; name: string }[])
+        .filter((parameter) => parameter.in === 'header')
+        .map(({ name }) => name);
+    expect(headersOf('/campaigns', 'get')).toEqual([]);
+    expect(headersOf('/campaigns', 'post')).toEqual(['Idempotency-Key']);
+    for (const path of ['/campaigns/{id}/advance', '/campaigns/{id}/devices/{device}/skip'])
+      expect(headersOf(path, 'post')).toEqual(['Idempotency-Key', 'If-Match']);
+  });
+
   it('says what is answered outside of /api/v1, too', () => {
     for (const door of ['/.well-known/est/simpleenroll', '/ca/crl.pem', '/tuf/{name}']) {
       const operations = Object.values(paths[door] ?? {}) as { servers?: { url: string }[] }[];

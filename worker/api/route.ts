@@ -62,11 +62,28 @@ export const SECRET = { 'Cache-Control': 'no-store' };
 export const idParam = z.object({ id: text(64).min(1) });
 export const uuidParam = z.object({ id: z.uuid().toLowerCase() });
 
-/** `createRoute` with what all routes share: bearer authentication and the problems. */
+const header = (name: string, description: string) => ({
+  in: 'header' as const,
+  name,
+  description,
+  schema: { type: 'string' as const },
+});
+const IDEMPOTENCY_KEY = header(
+  'Idempotency-Key',
+  'Sent again with the same key, it is done once and answered the same',
+);
+const IF_MATCH = header('If-Match', 'An entity tag: refused where it is no longer as it was read');
+
+/**
+ * `createRoute` with what all routes share: bearer authentication, the problems, and the headers that every write takes,
+ * or every one that can answer 412.
+ */
 export function route<const Config extends RouteConfig>(config: Config) {
+  const isWrite = ['post', 'put', 'delete'].includes(config.method) && config.servers === undefined;
   return createRoute({
     security: [{ bearer: [] }],
     ...config,
+    parameters: [...(isWrite ? [IDEMPOTENCY_KEY] : []), ...(412 in config.responses ? [IF_MATCH] : [])],
     responses: { ...problems, ...config.responses },
   });
 }
