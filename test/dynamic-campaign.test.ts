@@ -80,16 +80,20 @@ describe('a dynamic campaign', () => {
     expect((await metrics(id)).counts).toMatchObject({ failed: 1, pending: 3 });
   });
 
-  it('stays a sample: who was left out at the start does not join', async () => {
+  it('stays a sample, however few it began with: who was left out does not join, and of others as many percent', async () => {
     const of = 'DYNAMIC-SAMPLE';
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
-    const inOrder = serials('DYS', 20).sort((a, b) => hash32(a) - hash32(b));
-    await fleet(inOrder.slice(1), of);
     const target = { dynamic: true, percentage: 10 };
+    const all = Map.groupBy(serials('DYS', 400), (serial) => hash32(serial) <= 2 ** 32 / 10);
+    const [chosen = [], others = []] = [all.get(true), all.get(false)];
+    expect(chosen.length).toBeGreaterThan(20);
+    await fleet([...chosen.slice(0, 1), ...others.slice(0, 5)], of);
+    const { body } = await sky.api('POST', '/campaigns/preview', { firmware_id: firmware.id, target });
+    expect(body.count).toBe(1);
     const id = await start({ firmware_id: firmware.id, stages: everyone, target });
-    await offered(id, 2);
-    await fleet(inOrder.slice(0, 1), of);
-    await eventually('who comes within the sample to join', async () => (await members(id)).length > 2);
-    expect((await members(id)).map(({ serial_no }) => serial_no).sort()).toEqual(inOrder.slice(0, 3).sort());
+    expect(await offered(id, 1)).toEqual(chosen.slice(0, 1));
+    await fleet([...chosen.slice(1, 4), ...others.slice(5, 40)], of);
+    await eventually('who comes within the sample to join', async () => (await members(id)).length > 3);
+    expect((await members(id)).map(({ serial_no }) => serial_no).sort()).toEqual(chosen.slice(0, 4).sort());
   });
 });

@@ -45,7 +45,6 @@ export class Book {
     // One that was kept by an earlier release lacks what came later.
     const since = {
       closed: null,
-      sample_end: null,
       control: null,
       passed_at: {},
       accepted: [],

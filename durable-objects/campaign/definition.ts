@@ -131,8 +131,6 @@ export interface CampaignState {
   finished_at: number | null;
   /** Members completed after this moment are still to be taken back; null where nothing is to be. */
   take_back_after: number | null;
-  /** Where the sample ends in the order of hashes; null where it had nobody at the start. */
-  sample_end: number | null;
   /** What is left to do before anybody begins. */
   preparing: Finding | Dealing | null;
   sweep: Sweep | null;

@@ -9,8 +9,8 @@ import { behindUplinks, type FoundDevice, foundDevice } from './found.ts';
 import { newMember } from './joining.ts';
 import { type Member, postpone } from './member.ts';
 import { dealAll } from './prepare.ts';
+import { sampleBound } from './stages.ts';
 
-const HASHES = 2 ** 32;
 /** What keeps a device out only as long as it is so. */
 const PASSING = new Set(['revoked', 'not_approved', 'has_version', 'below_min_version']);
 /** A device's heartbeat reaches the campaign before the ledger. */
@@ -54,11 +54,6 @@ function dealLate(book: Book, late: FoundDevice[], now: number): (FoundDevice & 
   return dealAll(stages, late);
 }
 
-/**
- * Whether a sample has room for it: the sample is what lies first in the order of hashes, so who comes later is in it
- * with the same chance, and who was left out at the start stays out.
- */
-function isSampled({ definition: { target }, state }: Book, serialNo: string): boolean {
-  const { percentage = 100 } = target;
-  return percentage === 100 || hash32(serialNo) <= (state.sample_end ?? (HASHES * percentage) / 100);
-}
+/** Whether it is in the sample: who comes later with the same chance, and who was left out at the start never. */
+const isSampled = ({ definition: { target } }: Book, serialNo: string): boolean =>
+  hash32(serialNo) <= sampleBound(target.percentage ?? 100);

@@ -102,6 +102,13 @@ export class Found {
     return sums;
   }
 
+  /** How many of those that take part lie at or below a hash. */
+  below(h: number): number {
+    return this.#sql
+      .exec<{ n: number }>('SELECT count(*) AS n FROM found WHERE error IS NULL AND h <= ?', h)
+      .one().n;
+  }
+
   /** The first bucket with anything in it from `from` on. */
   next(from: number): number | undefined {
     const [row] = this.#sql

@@ -11,7 +11,7 @@ import type { CampaignState, Dealing, Definition, Finding } from './definition.t
 import { contenderOf, watch } from './fleet.ts';
 import { behindUplinks, type Found, type FoundDevice } from './found.ts';
 import { newMember } from './joining.ts';
-import { emptyCounts, noFailures, sharesOf, stageAt } from './stages.ts';
+import { emptyCounts, noFailures, sampleBound, sampleSize, sharesOf, stageAt } from './stages.ts';
 
 /** Devices handled in one step. */
 const STEP = 20_000;
@@ -36,7 +36,6 @@ export const unprepared = (definition: Definition, now: number): CampaignState =
   started_at: now,
   finished_at: null,
   take_back_after: null,
-  sample_end: null,
   preparing: { phase: 'finding', after: undefined, found: 0, eligible: 0 },
   sweep: null,
   withdraws: false,
@@ -91,8 +90,8 @@ async function find(
 
 /** All are found: how many of them each stage gets. */
 function toDealing({ state, definition }: Book, found: Found, { eligible }: Finding): void {
-  const { percentage = 100 } = definition.target;
-  const keep = eligible === 0 ? 0 : Math.max(1, Math.round((eligible * percentage) / 100));
+  const { target } = definition;
+  const keep = sampleSize(target, eligible, () => found.below(sampleBound(target.percentage ?? 100)));
   const { stages } = definition.policy;
   state.preparing = {
     phase: 'dealing',
@@ -120,7 +119,6 @@ async function deal(env: Env, book: Book, found: Found, preparing: Dealing): Pro
     const uplinks = await watch(env, contenderOf(state), pending);
     if (state.preparing !== preparing) return;
     Object.assign(preparing, dealt, { bucket: bucket + 1 });
-    state.sample_end = members.findLast(({ error }) => error === null)?.h ?? state.sample_end;
     book.join(behindUplinks(members, uplinks), Date.now());
     state.reason = `deals its devices out: ${preparing.seen} of ${preparing.keep}`;
     book.keep();

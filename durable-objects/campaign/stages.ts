@@ -1,5 +1,6 @@
 /** How many members each stage has, and how they are counted. Pure. */
 import {
+  type CampaignTarget,
   FAILURE_CLASSES,
   type FailureClass,
   type Stage,
@@ -18,6 +19,22 @@ export const emptyCounts = (): Counts =>
 
 export const noFailures = (): Failures =>
   Object.fromEntries(FAILURE_CLASSES.map((name) => [name, 0])) as Failures;
+
+/**
+ * How many of the devices that could take part are in the sample. That of a dynamic campaign is who lies `below` its bound
+ * in the order of hashes, so that of those who come later as many percent join; any other is counted exactly.
+ */
+export function sampleSize(
+  { percentage = 100, dynamic }: CampaignTarget,
+  eligible: number,
+  below: () => number,
+): number {
+  if (eligible === 0 || percentage === 100) return eligible;
+  return Math.max(1, dynamic === true ? below() : Math.round((eligible * percentage) / 100));
+}
+
+/** Hashes up to here are in a sample of so many percent. */
+export const sampleBound = (percentage: number): number => (2 ** 32 * percentage) / 100;
 
 /**
  * Where the stages that are no group end, of the members that are in no group's stage. `groups` is how many members

@@ -1,7 +1,7 @@
 /** What a campaign would do before it is started: its stages, its devices, and what makes no sense. */
 import { artifactOf, type Definition } from '../../durable-objects/campaign/definition.ts';
 import { newMember } from '../../durable-objects/campaign/joining.ts';
-import { sharesOf } from '../../durable-objects/campaign/stages.ts';
+import { sampleBound, sampleSize, sharesOf } from '../../durable-objects/campaign/stages.ts';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import {
   type CampaignPolicy,
@@ -105,8 +105,7 @@ export async function previewCampaign(
     }
   }
   const { percentage = 100, serial_nos: serialNos = [] } = target;
-  const { size } = eligible;
-  const count = size === 0 ? 0 : Math.max(1, Math.round((size * percentage) / 100));
+  const count = sampleSize(target, eligible.size, () => eligible.below(sampleBound(percentage)));
   return {
     count,
     sample,
@@ -135,6 +134,11 @@ class InOrder {
       this.#index.set(group, index);
     }
     this.#devices.push(hash32(serialNo) * GROUPS + index);
+  }
+
+  /** How many lie at or below a hash. */
+  below(h: number): number {
+    return this.#devices.filter((device) => Math.floor(device / GROUPS) <= h).length;
   }
 
   /** How many of the first `count` are in each group, and in none (''). */

@@ -4,8 +4,10 @@ import { endedBy } from '../../durable-objects/campaign/end.ts';
 import { type FoundDevice, foundDevice } from '../../durable-objects/campaign/found.ts';
 import { newMember } from '../../durable-objects/campaign/joining.ts';
 import type { PastUpdates } from '../../durable-objects/campaign/rehearsal/player.ts';
+import { sampleBound, sampleSize } from '../../durable-objects/campaign/stages.ts';
 import { campaignPolicy } from '../../protocol/campaign-policy.ts';
 import { REHEARSED_DEVICES, type Rehearsal } from '../../protocol/rehearsal.ts';
+import { hash32 } from '../../protocol/shards.ts';
 import { targetDevices } from '../../store/campaign-targets.ts';
 import { listSteps } from '../../store/firmware.ts';
 import { listConnections, updateHistory } from '../../store/rehearsal.ts';
@@ -93,13 +95,15 @@ async function sampleOf(
   definition: Definition,
 ): Promise<{ total: number; sample: FoundDevice[] }> {
   const sample: FoundDevice[] = [];
-  let seen = 0;
+  let [seen, below] = [0, 0];
   const { target, firmware } = definition;
+  const bound = sampleBound(target.percentage ?? 100);
   for await (const { devices } of targetDevices(c.var.db, firmware.model, target)) {
     for (const device of devices) {
       const member = newMember(definition, device);
       if (member.skip !== null) continue;
       seen += 1;
+      if (hash32(member.serial_no) <= bound) below += 1;
       if (sample.length < REHEARSED_DEVICES) sample.push(foundDevice(member));
       else {
         const at = Math.floor(Math.random() * seen);
@@ -107,7 +111,6 @@ async function sampleOf(
       }
     }
   }
-  const { percentage = 100 } = target;
-  const total = seen === 0 ? 0 : Math.max(1, Math.round((seen * percentage) / 100));
+  const total = sampleSize(target, seen, () => below);
   return { total, sample: sample.slice(0, total) };
 }
