@@ -474,5 +474,12 @@ describe('the campaign engine', () => {
       Object.values(counts).reduce((sum, n) => sum + n, 0),
     );
     expect(sizes).toEqual([4, 2, 14]);
+    await sky.api('POST', `/campaigns/${id}/cancel`);
+    // Untried firmware goes to one device first, though a group has everybody.
+    const whole = { firmware_id: firmware.id, target: { groups: ['lab'] }, safe_mode: true };
+    const safe = { ...whole, stages: [stages[0], stages[2]] };
+    const { body: first } = await sky.api('POST', '/campaigns/preview', safe);
+    expect((first.stages as { devices: number }[]).map(({ devices }) => devices)).toEqual([1, 3, 0]);
+    expect((await metrics(await start(safe))).stages.map(({ target }) => target)).toEqual([1, 3, 0]);
   });
 });

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deliver } from './ingest.ts';
 import { playedFleet, serials } from './played-fleet.ts';
@@ -76,6 +77,31 @@ describe('the gates of a campaign', () => {
     await deliver(sky, canary.slice(3, 5).map(gone));
     await become(id, 'paused');
     expect(await reason(id)).toMatch(/2 of 6 failed or fell silent/);
+    expect((await sky.api('POST', `/campaigns/${id}/resume`)).status).toBe(200);
+    // All are back, which nothing shows: it is looked for every five seconds. Then two are gone again.
+    await fleet(canary, of, { current_firmware: 'v2.0.0' });
+    await wait(6000);
+    await deliver(sky, canary.slice(0, 2).map(gone));
+    await become(id, 'paused');
+    expect(await reason(id)).toMatch(/2 of 6 failed or fell silent/);
+  });
+
+  it('judges no silence where fewer than five devices can be compared with', async () => {
+    const of = 'GATE-FEW';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('FEW', 4), of);
+    const stages = [
+      { name: 'canary', count: 1, min_duration_s: 3600 },
+      { name: 'rest', percentage: 100 },
+    ];
+    const id = await start({ firmware_id: firmware.id, stages });
+    const canary = await offered(id, 1);
+    await update(id, canary, of, 'v2.0.0');
+    await completed(id, 1);
+    await deliver(sky, canary.map(gone));
+    // Two looks, of which nothing can be seen.
+    await wait(11_000);
+    expect((await campaign(id)).status).toBe('active');
   });
 
   it('compares with devices outside the campaign where it has none of its own to compare with', async () => {

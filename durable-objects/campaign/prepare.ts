@@ -11,7 +11,15 @@ import type { CampaignState, Dealing, Definition, Finding } from './definition.t
 import { contenderOf, watch } from './fleet.ts';
 import { behindUplinks, type Found, type FoundDevice } from './found.ts';
 import { newMember } from './joining.ts';
-import { emptyCounts, noFailures, sampleBound, sampleSize, sharesOf, stageAt } from './stages.ts';
+import {
+  emptyCounts,
+  groupsBehindLead,
+  noFailures,
+  sampleBound,
+  sampleSize,
+  sharesOf,
+  stageOf,
+} from './stages.ts';
 
 /** Devices handled in one step. */
 const STEP = 20_000;
@@ -97,7 +105,10 @@ function toDealing({ state, definition }: Book, found: Found, { eligible }: Find
     phase: 'dealing',
     bucket: 0,
     keep,
-    ends: sharesOf(stages, found.groups(keep)),
+    ends: sharesOf(
+      stages,
+      groupsBehindLead(stages, keep, (first) => found.groups(first)),
+    ),
     seen: 0,
     dealt: 0,
   };
@@ -131,9 +142,12 @@ export function dealAll(
   stages: readonly Stage[],
   devices: readonly FoundDevice[],
 ): (FoundDevice & { stage: number })[] {
-  const groups = new Map<string, number>();
-  for (const { grp } of devices) groups.set(grp ?? '', (groups.get(grp ?? '') ?? 0) + 1);
-  const ends = sharesOf(stages, groups);
+  const sorted = [...devices].sort((a, b) => a.h - b.h);
+  const groups = (first: number) => {
+    const some = Map.groupBy(sorted.slice(0, first), ({ grp }) => grp ?? '');
+    return new Map([...some].map(([group, list]) => [group, list.length]));
+  };
+  const ends = sharesOf(stages, groupsBehindLead(stages, sorted.length, groups));
   const dealing = { phase: 'dealing' as const, bucket: 0, keep: devices.length, seen: 0, dealt: 0, ends };
   return dealOut(
     stages,
@@ -154,10 +168,10 @@ export function dealOut(
     if (device.error !== null) {
       members.push({ ...device, stage: 0 });
     } else if (seen < keep) {
-      const own = stages.findIndex(({ group }) => group !== undefined && group === device.grp);
-      members.push({ ...device, stage: own === -1 ? stageAt(stages, ends, dealt) : own });
+      const { stage, isShare } = stageOf(stages, ends, { seen, position: dealt, group: device.grp });
+      members.push({ ...device, stage });
       seen += 1;
-      if (own === -1) dealt += 1;
+      if (isShare) dealt += 1;
     }
   }
   return { members, seen, dealt };

@@ -37,24 +37,62 @@ export function sampleSize(
 export const sampleBound = (percentage: number): number => (2 ** 32 * percentage) / 100;
 
 /**
- * Where the stages that are no group end, of the members that are in no group's stage. `groups` is how many members
- * each group has, and '' none.
+ * How many members each of the stages has that are counted in devices and come before the first group: these take from
+ * everybody, so that one device can go first whatever group it is in. Without a group there are none.
  */
-export function sharesOf(stages: readonly Stage[], groups: ReadonlyMap<string, number>): number[] {
-  const own = new Set(stages.flatMap(({ group }) => group ?? []));
-  let left = 0;
-  for (const [group, n] of groups) if (!own.has(group)) left += n;
-  return stageEnds(left, stages.filter(isShare));
+export function leadOf(stages: readonly Stage[]): number[] {
+  if (stages.every(isShare)) return [];
+  const next = stages.findIndex(({ count, percentage }) => count === undefined || percentage !== undefined);
+  return stages.slice(0, next).flatMap(({ count }) => count ?? []);
 }
 
-/** The stage of a member that is in no group's: the `position`-th of these, given where their stages end. */
-export function stageAt(stages: readonly Stage[], ends: readonly number[], position: number): number {
+/** How many members each group has, and none (''), among the first so many in their order. */
+export type Groups = (first: number) => ReadonlyMap<string, number>;
+
+/** How many of `keep` members each group has behind those that lead. */
+export function groupsBehindLead(
+  stages: readonly Stage[],
+  keep: number,
+  groups: Groups,
+): Map<string, number> {
+  const lead = leadOf(stages).reduce((sum, n) => sum + n, 0);
+  const leading = lead === 0 ? new Map<string, number>() : groups(Math.min(lead, keep));
+  return new Map([...groups(keep)].map(([group, n]) => [group, n - (leading.get(group) ?? 0)]));
+}
+
+/** Where the stages that are shares end, of the members that neither lead nor are in a group's stage. */
+export function sharesOf(stages: readonly Stage[], behindLead: ReadonlyMap<string, number>): number[] {
+  const own = new Set(stages.flatMap(({ group }) => group ?? []));
+  let left = 0;
+  for (const [group, n] of behindLead) if (!own.has(group)) left += n;
+  return stageEnds(left, shares(stages));
+}
+
+/**
+ * The stage of a member: it leads, is in a group's stage, or is the `position`-th of the others, given where the stages
+ * of these end. `seen`: how many members come before it.
+ */
+export function stageOf(
+  stages: readonly Stage[],
+  ends: readonly number[],
+  { seen, position, group }: { seen: number; position: number; group: string | null },
+): { stage: number; isShare: boolean } {
+  let led = 0;
+  for (const [stage, n] of leadOf(stages).entries()) {
+    led += n;
+    if (seen < led) return { stage, isShare: false };
+  }
+  const own = group === null ? -1 : stages.findIndex((stage) => stage.group === group);
+  if (own !== -1) return { stage: own, isShare: false };
   const index = ends.findIndex((end) => position < end);
-  const stage = stages.filter(isShare)[index === -1 ? ends.length - 1 : index];
-  return stage === undefined ? 0 : stages.indexOf(stage);
+  const stage = shares(stages)[index === -1 ? ends.length - 1 : index];
+  return { stage: stage === undefined ? 0 : stages.indexOf(stage), isShare: true };
 }
 
 const isShare = ({ group }: Stage): boolean => group === undefined;
+
+/** The stages that are neither a group's nor lead. */
+const shares = (stages: readonly Stage[]): Stage[] => stages.filter(isShare).slice(leadOf(stages).length);
 
 /**
  * The first member that is not in stage i, for every stage that is no group, of the `total` members that are in no

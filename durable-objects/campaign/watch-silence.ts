@@ -59,7 +59,11 @@ export class SilenceWatch {
     for (const { stage, serials } of updated) {
       const completed = state.counts[stage]?.completed ?? 0;
       const excess = excessSilence(sampleOf(serials, live), usual);
-      state.silence[stage] = Math.round((excess * completed) / Math.max(1, serials.length));
+      const silent = Math.round((excess * completed) / Math.max(1, serials.length));
+      state.silence[stage] = silent;
+      // Who has come back and falls silent again, or another in its place, was not accepted.
+      const accepted = state.accepted[stage];
+      if (accepted !== undefined) accepted.silent = Math.min(accepted.silent, silent);
     }
   }
 
@@ -76,7 +80,9 @@ export class SilenceWatch {
     this.#askedAt = now;
     const { id, firmware } = book.definition;
     const since = new Date(book.state.stage_opened_at - RECENT_MS - LEDGER_LAG_MS);
-    const others = await comparableDevices(this.#db, id, firmware, since, SAMPLE);
+    const found = await comparableDevices(this.#db, id, firmware, since, SAMPLE);
+    // The ledger may not know all of its members yet.
+    const others = found.filter((serial) => book.members.get(serial) === undefined);
     const live = await look(this.#env, others);
     return sampleOf(recent(book, others, live), live);
   }

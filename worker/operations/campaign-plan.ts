@@ -1,7 +1,13 @@
 /** What a campaign would do before it is started: its stages, its devices, and what makes no sense. */
 import { artifactOf, type Definition } from '../../durable-objects/campaign/definition.ts';
 import { newMember } from '../../durable-objects/campaign/joining.ts';
-import { sampleBound, sampleSize, sharesOf } from '../../durable-objects/campaign/stages.ts';
+import {
+  groupsBehindLead,
+  leadOf,
+  sampleBound,
+  sampleSize,
+  sharesOf,
+} from '../../durable-objects/campaign/stages.ts';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import {
   type CampaignPolicy,
@@ -112,7 +118,11 @@ export async function previewCampaign(
     skipped: [...skipped].map(([error, n]) => ({ error, count: n })),
     unknown_serial_nos: serialNos.length === 0 ? null : new Set(serialNos).size - found,
     new_to_fleet: !(await isInstalled(db, firmware)),
-    stages: stageSizes(stages, eligible.groups(count)),
+    stages: stageSizes(
+      stages,
+      count,
+      groupsBehindLead(stages, count, (first) => eligible.groups(first)),
+    ),
   };
 }
 
@@ -152,12 +162,23 @@ class InOrder {
   }
 }
 
-/** How many devices each stage has. */
-function stageSizes(stages: readonly Stage[], taken: ReadonlyMap<string, number>): CampaignPreview['stages'] {
-  const ends = sharesOf(stages, taken);
-  let [next, before] = [0, 0];
-  return stages.map(({ name, group }) => {
-    if (group !== undefined) return { name, devices: taken.get(group) ?? 0 };
+/** How many of `count` devices each stage has; `behindLead` is how many each group has behind those that lead. */
+function stageSizes(
+  stages: readonly Stage[],
+  count: number,
+  behindLead: ReadonlyMap<string, number>,
+): CampaignPreview['stages'] {
+  const ends = sharesOf(stages, behindLead);
+  const lead = leadOf(stages);
+  let [next, before, left] = [0, 0, count];
+  return stages.map(({ name, group }, index) => {
+    const leads = lead[index];
+    if (leads !== undefined) {
+      const devices = Math.min(leads, left);
+      left -= devices;
+      return { name, devices };
+    }
+    if (group !== undefined) return { name, devices: behindLead.get(group) ?? 0 };
     const end = ends[next++] ?? before;
     const devices = end - before;
     before = end;
