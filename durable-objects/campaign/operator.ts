@@ -80,10 +80,13 @@ export function skipDevice(book: Book, serialNo: string, actor: string, now: num
  */
 export function advance(book: Book, seen: number): Outcome {
   const { state, definition } = book;
-  if (state.stage !== seen || state.released)
-    return refuse('somebody has just opened its next stage: look at it again');
   if (book.isEmpty) return refuse('no device takes part yet, so no stage can be passed');
   if (state.stage >= definition.policy.stages.length - 1) return refuse('the last stage is open already');
+  if (state.stage !== seen) {
+    const open = `${state.stage} ("${definition.policy.stages[state.stage]?.name}")`;
+    return refuse(`stage ${seen} is not the one that is open, which is ${open}: look at it again`);
+  }
+  if (state.released) return refuse('its next stage is being opened already');
   state.released = true;
   state.revision += 1;
   acceptTrouble(book);

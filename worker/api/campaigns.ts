@@ -50,10 +50,15 @@ const previewBody = createCampaignBody
   .strict();
 const actionBody = z
   .strictObject({
-    /** For `retry`: only devices that failed with this error. */
-    error: text(64).optional(),
-    /** For `advance`: the index of the open stage it is about; where another one is open by then, it is refused. */
-    stage: z.int().min(0).max(50).optional(),
+    error: text(64).optional().describe('For `retry`: only devices that failed with this error'),
+    stage: z
+      .int()
+      .min(0)
+      .max(50)
+      .optional()
+      .describe(
+        'For `advance`: the index, from 0, of the stage that is open; refused where another one is by then',
+      ),
   })
   .optional();
 const actionRequest = { body: { required: false, content: { 'application/json': { schema: actionBody } } } };
