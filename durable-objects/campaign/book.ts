@@ -226,7 +226,8 @@ export class Book {
   sweep(error: string, detail: string, now: number): void {
     const { closed, stage } = this.state;
     this.state.closed = { error, detail, stage: closed?.stage ?? stage };
-    this.state.withdraws = true;
+    // Once: after the end this is said anew in every tick.
+    if (closed === null) this.state.withdraws = true;
     if (this.state.counts.every(({ pending, offered }) => pending + offered === 0)) return;
     this.state.sweep = { error, detail, cursor: START };
     this.sweepOn(now);
