@@ -36,6 +36,9 @@ const SETTINGS = 3;
 const NOBODY_LISTENS = 16;
 const AGAIN_MS = 200;
 
+/** A message the client gave up. */
+const LOST = 'lost';
+
 export class NumberedDevice {
   readonly serial: string;
   readonly said: Said[] = [];
@@ -183,8 +186,14 @@ export class NumberedDevice {
   /** Resolves when the broker has acknowledged it and somebody was there to hear it. */
   async #deliver(topic: string, payload: string): Promise<void> {
     for (;;) {
-      const sent = await this.#client.publishAsync(topic, payload, { qos: 1 });
-      if (!this.#unheard.delete(sent?.messageId)) return;
+      const sent = await this.#client
+        .publishAsync(topic, payload, { qos: 1 })
+        .catch((error: Error): typeof LOST => {
+          // The broker went again just as the client was sending what had waited for it.
+          if (error.message !== 'Connection closed' || this.#client.disconnecting) throw error;
+          return LOST;
+        });
+      if (sent !== LOST && !this.#unheard.delete(sent?.messageId)) return;
       await wait(AGAIN_MS);
     }
   }
