@@ -1,4 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
+import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { deliver } from './ingest.ts';
 import { playedFleet, serials } from './played-fleet.ts';
@@ -108,6 +109,11 @@ describe('the gates of a campaign', () => {
     const of = 'GATE-OUTSIDE';
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
     await fleet(serials('OUT', 7), of);
+    // Of devices that stay online the ledger knows only every few hours that they are heard.
+    const db = new Client({ connectionString: sky.facts.database_url });
+    await db.connect();
+    await db.query(`UPDATE devices SET last_seen = now() - interval '5 hours' WHERE model = $1`, [of]);
+    await db.end();
     const names = ['OUT-0', 'OUT-1'];
     const id = await start({
       firmware_id: firmware.id,

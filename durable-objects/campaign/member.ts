@@ -2,6 +2,7 @@
 import type { CampaignPolicy, FailureClass, UpdateState } from '../../protocol/api.ts';
 import type { UpdateReport } from '../../protocol/messages.ts';
 import type { Reported } from '../fleet-shard/messages.ts';
+import { UNSET_S } from '../fleet-shard/presence.ts';
 import { ENDED } from './end.ts';
 
 /** A member of a campaign. Times are Unix milliseconds. */
@@ -56,8 +57,6 @@ export const OFFER_PATIENCE_MS = 30_000;
 export const NO_ANSWER = 'no_answer';
 /** A device that speaks of other things this long after its offer has not got it: brokers can lose a message. */
 const OFFER_LOST_MS = 5_000;
-/** 2020: a clock that shows less was never set. */
-const CLOCK_SET_S = 1_577_836_800;
 /** Before a failed or declined attempt is tried again: the first, and at most. */
 const RETRY_MS = 60_000;
 const LONGEST_RETRY_MS = 3_600_000;
@@ -126,7 +125,7 @@ function isOfEarlierTry(
 ): boolean {
   const ends = status === 'failed' || status === 'rollback';
   if (!ends || earlier === null || offered_at === null || isStarted(state)) return false;
-  return timestamp > CLOCK_SET_S && timestamp < Math.floor(offered_at / 1000);
+  return timestamp >= UNSET_S && timestamp < Math.floor(offered_at / 1000);
 }
 
 /** What a device says of its update. Late, repeated and unasked-for reports change nothing. */

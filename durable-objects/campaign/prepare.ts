@@ -149,11 +149,7 @@ export function dealAll(
   };
   const ends = sharesOf(stages, groupsBehindLead(stages, sorted.length, groups));
   const dealing = { phase: 'dealing' as const, bucket: 0, keep: devices.length, seen: 0, dealt: 0, ends };
-  return dealOut(
-    stages,
-    dealing,
-    [...devices].sort((a, b) => a.h - b.h),
-  ).members;
+  return dealOut(stages, dealing, sorted).members;
 }
 
 /** A bucket's devices with their stages, those beyond the sample left out; and how far the dealing is then. */

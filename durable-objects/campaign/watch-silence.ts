@@ -3,6 +3,7 @@ import { comparableDevices } from '../../store/campaign-targets.ts';
 import type { Database } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
 import type { LiveDevice } from '../fleet-shard/fleet-shard.ts';
+import { COARSE_MS } from '../fleet-shard/presence.ts';
 import type { Book } from './book.ts';
 import { look } from './fleet.ts';
 import { excessSilence, isTelling, type Sample } from './silence.ts';
@@ -14,8 +15,6 @@ const OUTSIDE_MS = 300_000;
 const SAMPLE = 500;
 /** A device that was not heard shortly before the stage opened says nothing about what is usual during it. */
 const RECENT_MS = 10 * 60_000;
-/** The ledger may know of a device's last sign of life this much later. */
-const LEDGER_LAG_MS = 3_600_000;
 /** A stage is watched for this long after it has passed: it may have had no bake time, and silence takes its time. */
 const AFTERWARDS_MS = 3_600_000;
 
@@ -79,7 +78,7 @@ export class SilenceWatch {
   async #outside(book: Book, now: number): Promise<Sample> {
     this.#askedAt = now;
     const { id, firmware } = book.definition;
-    const since = new Date(book.state.stage_opened_at - RECENT_MS - LEDGER_LAG_MS);
+    const since = new Date(book.state.stage_opened_at - RECENT_MS - COARSE_MS);
     const found = await comparableDevices(this.#db, id, firmware, since, SAMPLE);
     // The ledger may not know all of its members yet.
     const others = found.filter((serial) => book.members.get(serial) === undefined);

@@ -107,7 +107,7 @@ export function isLate(known: Presence, heartbeat: Heartbeat, at: number): boole
 /** A device's clock may be this far ahead of the bridge's, in seconds, and is still believed. */
 const AHEAD_S = 60;
 /** 2020: a clock that shows less was never set. */
-const UNSET_S = 1_577_836_800;
+export const UNSET_S = 1_577_836_800;
 
 /**
  * When something was said, Unix seconds: by the device's clock, else, where that cannot be right, when it was received

@@ -9,7 +9,7 @@ const WEEK_MS = 7 * 86_400_000;
 
 /** When a device came and went in the week before the rehearsal, as Unix milliseconds, oldest first. */
 export interface Presence {
-  /** Whether it was there when the week recorded. */
+  /** Whether it was there when the week began. */
   before: boolean;
   changes: number[];
 }
