@@ -50,6 +50,7 @@ export const rehearsal = z.object({
     peak_concurrent: z.int(),
     /** Downloads that begin in a minute, at most. */
     peak_downloads_per_minute: z.int(),
+    /** Of all downloads that begin, second tries among them. */
     total_bytes: z.int(),
     /** Bytes per second, in the busiest minute. */
     peak_bytes_per_second: z.number(),

@@ -21,6 +21,7 @@ describe('stages as people write them', () => {
       },
       { name: '100 %', percentage: 100 },
     ]);
+    expect(parseStagePlan('1,10,50,100').map(({ percentage }) => percentage)).toEqual([1, 10, 50, 100]);
     expect(parseStagePlan('12 Devices After 2 D, 0.5')).toEqual([
       { name: '12 devices', count: 12, min_duration_s: 172_800 },
       { name: '0.5 %', percentage: 0.5 },
@@ -38,6 +39,11 @@ describe('stages as people write them', () => {
       ['10 after 2 h manually', '"manually" says nothing'],
       ['10devicesx', '"10devicesx" is no stage'],
       ['group', '"group" is no stage'],
+      ['1,5 %, 100 %', '"1,5 %" can be one number or two'],
+      ['10 % at 99,5 %, 100 %', '"99,5 %" can be one number or two'],
+      ['10 % after 1,5 h, 100', '"1,5 h" can be one number or two'],
+      ['10 % at 98 at 99', 'says "at 99" where that was said before'],
+      ['10 % manual after 1 h manual', 'says "manual" where that was said before'],
     ] as const)
       expect(() => parseStagePlan(wrong), wrong).toThrow(what);
   });

@@ -5,7 +5,7 @@ import type { Stage } from './campaign-policy.ts';
 export type PlannedStage = Pick<Stage, 'name'> & Partial<Omit<Stage, 'name'>>;
 
 const HOW =
-  'a stage is "10 %", "5 devices" or "group beta"; behind that, where wanted, "at 98 %", "after 2 h" and "manual"';
+  'a stage is "10 %", "5 devices" or "group beta" (a name with spaces in quotes); behind that, where wanted and each once, "at 98 %", "after 2 h" and "manual"';
 const SECONDS = { s: 1, min: 60, h: 3600, d: 86_400 } as const;
 
 const WHAT =
@@ -13,8 +13,16 @@ const WHAT =
 const OPTION =
   /\s+(?:(?<manual>manual)|at\s+(?<at>\d+(?:\.\d+)?)\s*%?|after\s+(?<time>\d+(?:\.\d+)?)\s*(?<unit>s|min|h|d))(?=\s|$)/iy;
 
+/** Part of a decimal to some, and the end of a stage to others. */
+const DECIMAL_COMMA = /\d+,\d+\s*(?:%|(?:s|min|h|d)(?![a-z]))/i;
+
 /** Reads them, separated by commas. Throws a RangeError that says what is none; the API judges whether they go together. */
 export function parseStagePlan(text: string): PlannedStage[] {
+  const unclear = DECIMAL_COMMA.exec(text.replaceAll(/"[^"]*"/g, ''))?.[0];
+  if (unclear !== undefined)
+    throw new RangeError(
+      `"${unclear}" can be one number or two: write a decimal with a point, and a space behind a comma between stages`,
+    );
   // Not at commas in the name of a group, which then is in quotes.
   return text.split(/,(?=(?:[^"]*"[^"]*")*[^"]*$)/).map((part) => stageOf(part.trim()));
 }
@@ -42,9 +50,17 @@ function optionsOf(text: string, from: number): Omit<PlannedStage, 'name'> {
     if (said === undefined)
       throw new RangeError(`"${text.slice(at).trim()}" says nothing of a stage: ${HOW}`);
     const unit = SECONDS[said.unit?.toLowerCase() as keyof typeof SECONDS];
-    if (said.manual !== undefined) options.start = 'manual';
-    else if (said.at !== undefined) options.success_threshold = Number(said.at);
-    else options.min_duration_s = Math.round(Number(said.time) * unit);
+    const option: Omit<PlannedStage, 'name'> =
+      said.manual !== undefined
+        ? { start: 'manual' }
+        : said.at !== undefined
+          ? { success_threshold: Number(said.at) }
+          : { min_duration_s: Math.round(Number(said.time) * unit) };
+    if (Object.keys(option).some((key) => key in options))
+      throw new RangeError(
+        `"${text}" says "${text.slice(at, OPTION.lastIndex).trim()}" where that was said before`,
+      );
+    Object.assign(options, option);
   }
   return options;
 }

@@ -169,15 +169,28 @@ describe('kinds of campaigns, and an operator’s word', () => {
       expect((await post('start')).status).toBe(409);
       await post('approve', second);
       expect((await post('start')).body.status).toBe('scheduled');
-      const changed = await sky.api('PUT', `/campaigns/${id}`, { rate_per_minute: 5 });
+      const same = await sky.api('PUT', `/campaigns/${id}`, { rate_per_minute: 10_000, start_at });
+      expect(same.body).toMatchObject({ status: 'scheduled' });
+      const changed = await sky.api('PUT', `/campaigns/${id}`, { rate_per_minute: 5, start_at });
       expect(changed.body).toMatchObject({ status: 'draft', approved_by: null });
       const client = new Client({ connectionString: sky.facts.database_url });
       await client.connect();
-      const { rows } = await client.query('SELECT actor, action FROM audit_log WHERE subject = $1', [id]);
+      const { rows } = await client.query(
+        'SELECT actor, action, detail FROM audit_log WHERE subject = $1 ORDER BY at',
+        [id],
+      );
       await client.end();
       const actor = `user:${sky.facts.admin.email}`;
-      expect(rows).toContainEqual({ actor, action: 'campaign.approve' });
-      expect(rows).toContainEqual({ actor: 'key:local', action: 'campaign.change' });
+      expect(rows).toContainEqual({ actor, action: 'campaign.approve', detail: {} });
+      // What was said again is no change.
+      expect(rows.filter(({ action }) => action === 'campaign.change')).toEqual([
+        { actor: 'key:local', action: 'campaign.change', detail: { start_at: { from: null, to: start_at } } },
+        {
+          actor: 'key:local',
+          action: 'campaign.change',
+          detail: { rate_per_minute: { from: 10_000, to: 5 } },
+        },
+      ]);
     } finally {
       await settings({ approve_campaigns: false });
     }

@@ -421,6 +421,11 @@ describe('the campaign engine', () => {
       ['SK-OLD', 'below_min_version'],
       ['SK-OUT', 'revoked'],
     ]);
+    await sky.api('POST', '/devices/SK-OK/revoke');
+    await become(id, 'completed');
+    expect(await campaign(id)).toMatchObject({
+      status_reason: 'no device has taken part: all 4 were skipped',
+    });
   });
 
   it('leaves out named devices of other hardware, and says so, before and after it starts', async () => {

@@ -145,6 +145,7 @@ describe('the gates of a campaign', () => {
     );
     await become(id, 'paused');
     expect(await reason(id)).toBe('stage "early" stopped: 2 of 4 failed (50 %), more than 30 %');
+    expect((await metrics(id)).stages.map(({ state }) => state)).toEqual(['stopped', 'stopped']);
     expect((await sky.api('POST', `/campaigns/${id}/resume`)).status).toBe(200);
     await deliver(sky, early.slice(0, 2).map(gone));
     await become(id, 'paused');

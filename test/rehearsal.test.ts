@@ -140,6 +140,7 @@ describe('a rehearsal', () => {
     const played = await rehearse(await draft('RH-END', ending));
     expect(played).toMatchObject({ ends: { completed: 5 }, left_out: 30 });
     expect(played.progress.at(-1)?.completed).toBe(30);
+    expect(played.load.total_bytes).toBe(30 * 200_000);
     expect(played.expected_duration_s).toBeLessThan(3 * 125);
     expect(played.stages).toMatchObject([{ opens_after_s: 0, passes_after_s: null }]);
     const over = await sky.api('POST', `/campaigns/${await draft('RH-END', { end_at: at(-1) })}/rehearsal`);

@@ -47,6 +47,7 @@ export class Book {
       closed: null,
       control: null,
       passed_at: {},
+      stopped_by: null,
       accepted: [],
       silence: [],
       pace: null,

@@ -112,6 +112,8 @@ export interface CampaignState {
   released: boolean;
   /** When the stages before it passed, by their index. */
   passed_at: Record<number, number>;
+  /** The stage whose gate stopped it last: one that has passed can, too. */
+  stopped_by: number | null;
   /** By stage, as far as anything was accepted. */
   accepted: Accepted[];
   /** By stage: completed members that are silent beyond what is usual. */

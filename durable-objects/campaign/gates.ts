@@ -3,7 +3,7 @@ import type { Stage } from '../../protocol/api.ts';
 import type { Book } from './book.ts';
 import { exceeded, judge, NOTHING_ACCEPTED } from './gate.ts';
 import { START } from './members.ts';
-import { emptyCounts, noFailures, unfinished } from './stages.ts';
+import { emptyCounts, noFailures, participants, unfinished } from './stages.ts';
 
 /** Judges the open stage, and the next one when it passes; at the end of the last the campaign finishes. */
 export function passGates(book: Book, now: number): void {
@@ -22,7 +22,7 @@ export function passGates(book: Book, now: number): void {
     const verdict = judge({ ...inputOf(book, open, state.stage), open_ms: now - state.stage_opened_at });
     const isLast = state.stage === stages.length - 1;
     if (verdict.kind === 'stop') {
-      stop(book, verdict.reason, now);
+      stop(book, { reason: verdict.reason, stage: state.stage }, now);
       return;
     }
     if (verdict.kind === 'wait' && !(state.released && !isLast)) {
@@ -42,12 +42,18 @@ export function passGates(book: Book, now: number): void {
   }
 }
 
+interface Stopping {
+  reason: string;
+  /** The stage whose members it was. */
+  stage: number;
+}
+
 /** Why one of the stages that have passed stops the campaign, by what its last members did after that. */
-function behind(book: Book): string | undefined {
+function behind(book: Book): Stopping | undefined {
   const passed = book.definition.policy.stages.slice(0, book.state.stage);
   for (const [index, stage] of passed.entries()) {
     const reason = exceeded(inputOf(book, stage, index));
-    if (reason !== undefined) return reason;
+    if (reason !== undefined) return { reason, stage: index };
   }
   return undefined;
 }
@@ -77,7 +83,8 @@ function openStage({ state, definition }: Book, stage: number, now: number): voi
 }
 
 /** The gate has stopped the campaign: it pauses, or ends and takes back who completed it. */
-function stop(book: Book, reason: string, now: number): void {
+function stop(book: Book, { reason, stage }: Stopping, now: number): void {
+  book.state.stopped_by = stage;
   book.state.withdraws = true;
   if (book.definition.policy.on_failure === 'pause') {
     book.enter('paused', reason);
@@ -88,6 +95,12 @@ function stop(book: Book, reason: string, now: number): void {
   book.enter('rolled_back', reason);
   book.sweep('rolled_back', 'the campaign was rolled back', now);
 }
+
+/** That everybody was left out; `null` where anybody has ended otherwise. */
+const nobodyTookPart = ({ state: { counts }, size }: Book): string | null =>
+  counts.every((stage) => participants(stage) === 0)
+    ? `no device has taken part: ${size === 1 ? 'the only one was' : `all ${size} were`} skipped`
+    : null;
 
 /** The last stage has passed: it is over when every member has ended, and no others can join. */
 function finish(book: Book, now: number): void {
@@ -103,5 +116,5 @@ function finish(book: Book, now: number): void {
     return;
   }
   state.finished_at = now;
-  book.enter('completed', state.closed?.detail ?? null);
+  book.enter('completed', state.closed?.detail ?? nobodyTookPart(book));
 }

@@ -6,7 +6,7 @@ import { type Counts, emptyCounts, successRate, total } from './stages.ts';
 /** What the metrics are made of. */
 export type Measured = Pick<
   CampaignState,
-  'definition' | 'status' | 'stage' | 'closed' | 'counts' | 'errors' | 'started_at'
+  'definition' | 'status' | 'stage' | 'stopped_by' | 'closed' | 'counts' | 'errors' | 'started_at'
 >;
 
 export function metricsOf(state: Measured): CampaignMetrics {
@@ -41,7 +41,14 @@ export function metricsOf(state: Measured): CampaignMetrics {
 /** Metrics of a campaign that has not begun: all zero. */
 export function plannedMetrics(definition: CampaignState['definition']): CampaignMetrics {
   const counts = definition.policy.stages.map(emptyCounts);
-  const none = { status: 'paused', stage: 0, closed: null, errors: {}, started_at: 0 } as const;
+  const none = {
+    status: 'paused',
+    stage: 0,
+    stopped_by: null,
+    closed: null,
+    errors: {},
+    started_at: 0,
+  } as const;
   const metrics = metricsOf({ ...none, definition, counts });
   const stages = metrics.stages.map((stage) => ({ ...stage, state: 'waiting' as const }));
   return { ...metrics, stages, stage: { ...metrics.stage, state: 'waiting' }, started_at: null };
@@ -50,6 +57,8 @@ export function plannedMetrics(definition: CampaignState['definition']): Campaig
 function stageState(state: Measured, index: number): CampaignMetrics['stage']['state'] {
   // Its time was over before this stage had passed.
   if (state.closed?.stage !== undefined && index >= state.closed.stage && index <= state.stage)
+    return 'stopped';
+  if (index === state.stopped_by && state.status !== 'active' && state.status !== 'completed')
     return 'stopped';
   if (index < state.stage || (state.status === 'completed' && index === state.stage)) return 'passed';
   if (index > state.stage) return 'waiting';

@@ -33,6 +33,7 @@ export const unprepared = (definition: Definition, now: number): CampaignState =
   stage_opened_at: now,
   released: false,
   passed_at: {},
+  stopped_by: null,
   accepted: [],
   silence: [],
   control: null,

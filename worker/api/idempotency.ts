@@ -33,11 +33,13 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
     );
   }
   if (claim.kind === 'in_progress') {
-    return problem(
+    const waits = problem(
       409,
       'Still being answered',
       'The first request with this key is not finished: try again soon.',
     );
+    waits.headers.set('Retry-After', '1');
+    return waits;
   }
   if (claim.kind === 'answered') {
     return new Response(claim.body === '' ? null : claim.body, {

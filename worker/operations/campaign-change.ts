@@ -1,4 +1,5 @@
 /** Changing a campaign that was made before: all of it as a draft; later not which devices its stages have. */
+import { isDeepStrictEqual } from 'node:util';
 import { fingerprint } from '../../durable-objects/campaign/change.ts';
 import {
   type CampaignPolicy,
@@ -7,7 +8,7 @@ import {
   campaignTarget,
 } from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
-import { findCampaign } from '../../store/campaigns.ts';
+import { type CampaignRow, findCampaign } from '../../store/campaigns.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { mustBeStatic, mustMakeSense } from './campaign-plan.ts';
@@ -24,7 +25,8 @@ export type CampaignEdit = Partial<CampaignPolicy> & {
 };
 
 /**
- * Changes what is named, and writes it into the audit log. Of changes at the same time none is lost: each is made on
+ * Changes what is named, and writes what it was before and is now into the audit log; what says nothing new changes
+ * nothing. Of changes at the same time none is lost: each is made on
  * what the one before has left, once that satisfies `check`. What was approved is no longer what would start, so a
  * draft needs approval anew, and one that was to start by itself becomes a draft where the settings ask for approval.
  * Throws a 409 that says why it cannot.
@@ -35,12 +37,15 @@ export async function changeCampaign(
   edit: CampaignEdit,
   check: (found: CampaignAndFirmware) => Promise<void> = async () => undefined,
 ): Promise<void> {
+  let detail: Differences;
   for (let tries = 1; ; tries += 1) {
     const found = await findCampaign(c.var.db, id);
     if (found === undefined) throw new ProblemError(404, 'No such campaign', 'No campaign has this ID.');
     mustBeOpen(found.row);
     await check(found);
     const change = await changeOf(c, found, edit);
+    detail = differences(found.row, change);
+    if (Object.keys(detail).length === 0) return;
     const outcome = await c.env.CAMPAIGN.getByName(id).change(id, await fingerprint(found.row), change);
     if (outcome.ok) break;
     if (outcome.stale === true && tries < TRIES) continue;
@@ -50,8 +55,30 @@ export async function changeCampaign(
     actor: c.var.principal.actor,
     action: 'campaign.change',
     subject: id,
-    detail: { ...edit },
+    detail,
   });
+}
+
+type Differences = Record<string, { from: unknown; to: unknown }>;
+
+/** What a change changes, by the names the API has for it. */
+function differences(
+  row: CampaignRow,
+  { policy, ...change }: Awaited<ReturnType<typeof changeOf>>,
+): Differences {
+  const before: Record<string, unknown> = {
+    ...campaignPolicy.parse(row.policy),
+    name: row.name,
+    firmware_id: row.firmwareId,
+    target: row.target,
+  };
+  const { firmwareId: firmware_id = row.firmwareId, name = row.name, target = row.target } = change;
+  const after = { ...policy, name, firmware_id, target };
+  return Object.fromEntries(
+    Object.entries(after)
+      .filter(([key, to]) => !isDeepStrictEqual(to, before[key]))
+      .map(([key, to]) => [key, { from: before[key] ?? null, to }]),
+  );
 }
 
 /** What becomes of the campaign's row. Throws where that makes no sense. */

@@ -141,7 +141,7 @@ function report(
     load: {
       peak_concurrent: many(run.peakConcurrent),
       peak_downloads_per_minute: startsPerMinute,
-      total_bytes: total * size,
+      total_bytes: many(run.starts) * size,
       peak_bytes_per_second: (startsPerMinute * size) / 60,
     },
     progress: thinned(run.progress).map(({ at, completed, failed }) => ({

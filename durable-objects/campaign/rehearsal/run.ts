@@ -34,6 +34,8 @@ export interface Run {
   leftOut: number;
   peakConcurrent: number;
   peakStartsPerMinute: number;
+  /** Downloads that began, second tries among them. */
+  starts: number;
   progress: { at: number; completed: number; failed: number }[];
 }
 
@@ -98,6 +100,7 @@ export class Rehearsed {
       leftOut: state.counts.reduce((sum, { skipped }) => sum + skipped, 0),
       peakConcurrent: this.#peak,
       peakStartsPerMinute: Math.max(0, ...this.#startsByMinute.values()),
+      starts: [...this.#startsByMinute.values()].reduce((sum, n) => sum + n, 0),
       progress: this.#progress,
     };
   }
