@@ -289,7 +289,21 @@ describe('the API', () => {
     const { body: again } = await sky.api('POST', '/firmware/uploads', begin);
     expect([again.id, again.parts]).toEqual([state.id, [1]]);
     expect((await put(state.id, 2, bytes.slice(size))).status).toBe(204);
-    expect((await sky.api('POST', `/firmware/uploads/${state.id}/complete`)).status).toBe(201);
+    const { status, body: whole } = await sky.api('POST', `/firmware/uploads/${state.id}/complete`);
+    expect(status).toBe(201);
+    const download = async () => {
+      const got = await fetch(`${sky.facts.url}/api/v1/firmware/${whole.id}/download`, {
+        headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+      });
+      return checksumOf(new Uint8Array(await got.arrayBuffer()));
+    };
+    expect(await download()).toBe(begin.checksum);
+    // The same bytes once more, as a form, and gone again: the first stay.
+    const { body: copy } = await uploadForm({ model: 'TX-9', version: 'v2.0.1' }, bytes);
+    expect(copy.checksum).toBe(begin.checksum);
+    expect((await sky.api('DELETE', `/firmware/${copy.id}`)).status).toBe(204);
+    expect(await sky.api('POST', `/firmware/${whole.id}/check`)).toMatchObject({ body: { damage: null } });
+    expect(await download()).toBe(begin.checksum);
 
     const lie = { ...begin, version: 'v3.0.0', checksum: `sha256:${'1'.repeat(64)}`, size_bytes: 10 };
     const { body: other } = await sky.api('POST', '/firmware/uploads', lie);

@@ -10,8 +10,7 @@ import { type Bench, compare, perSecond } from '../compare.ts';
 import { MIB } from './published.ts';
 
 /**
- * The raw side is a `PUT` through the same workerd into the same R2: nobody's sums, parts or catalogue. From two parts
- * on ours writes all bytes twice: R2 has no rename, and only what was verified may lie under its hash.
+ * The raw side is a `PUT` through the same workerd into the same R2: nobody's sums, parts or catalogue.
  */
 export const uploadsBench: Bench = async () => {
   const sky = await startSkylark({ workerEntry: 'bench/firmware/worker.ts' });

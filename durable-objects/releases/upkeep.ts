@@ -4,7 +4,6 @@
  */
 import { cacheKey } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
-import { objectKey } from '../../store/firmware.ts';
 import { isWanted, listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
 import { deleteUpload, listAbandonedUploads, type UploadRow } from '../../store/firmware-uploads.ts';
 import { dropEventMonths, makeEventMonths } from '../../store/history.ts';
@@ -13,6 +12,7 @@ import { readSettings } from '../coordinator/settings.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
 import { digestObject } from './digest.ts';
+import { deleteBytes, dropJoined, findBytes, sweepJoined } from './stored-bytes.ts';
 
 const DAY_MS = 86_400_000;
 /** Every firmware is read once in this time, unless there is more than a day's share of each day. */
@@ -56,7 +56,8 @@ async function archive(env: Env, db: Database, now: number): Promise<boolean> {
 
 /** Reads firmware and compares it with its hash; answers what is wrong, or null. */
 export async function checkBytes(env: Env, db: Database, sha256: string): Promise<string | null> {
-  const found = await digestObject(env.FIRMWARE, objectKey(sha256));
+  const place = await findBytes(env.FIRMWARE, sha256);
+  const found = place && (await digestObject(env.FIRMWARE, place.key));
   const damage =
     found === undefined
       ? 'they are missing'
@@ -83,9 +84,7 @@ async function clearUploads(env: Env, db: Database, now: number): Promise<void> 
   const [idleSince, begunBefore] = [new Date(now - IDLE_MS), new Date(now - UPLOAD_LIFE_MS)];
   for (const upload of await listAbandonedUploads(db, idleSince, begunBefore))
     await clearUpload(bucket, db, upload);
-  const { objects } = await bucket.list({ prefix: 'uploads/' });
-  const old = objects.filter((object) => object.uploaded.getTime() < begunBefore.getTime());
-  if (old.length > 0) await bucket.delete(old.map((object) => object.key));
+  await sweepJoined(bucket, begunBefore);
 }
 
 /** Forgets an upload, ended or given up, with all that lies in R2 for it; what is in the catalogue stays. */
@@ -96,7 +95,7 @@ export async function clearUpload(bucket: R2Bucket, db: Database, upload: Upload
       .resumeMultipartUpload(upload.objectKey, upload.multipartId)
       .abort()
       .catch(() => undefined);
-    await bucket.delete(upload.objectKey);
+    await dropJoined(bucket, upload.objectKey, upload.sha256);
   }
   await deleteUpload(db, upload.id);
   await dropUnwanted(bucket, db, upload.sha256);
@@ -104,7 +103,7 @@ export async function clearUpload(bucket: R2Bucket, db: Database, upload: Upload
 
 /** Removes bytes that were kept under their hash, and then never entered into the catalogue. */
 export async function dropUnwanted(bucket: R2Bucket, db: Database, sha256: string): Promise<void> {
-  if (!(await isWanted(db, sha256))) await bucket.delete(objectKey(sha256));
+  if (!(await isWanted(db, sha256))) await deleteBytes(bucket, sha256);
 }
 
 function say(msg: string): void {

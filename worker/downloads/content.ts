@@ -3,8 +3,8 @@
  * checked the link's signature; the cache itself knows nothing of links, so all of them share one copy.
  */
 import type { Env } from '../../durable-objects/env.ts';
+import { findBytes, type Place } from '../../durable-objects/releases/stored-bytes.ts';
 import { isPlainRange } from '../../protocol/byte-range.ts';
-import { objectKey } from '../../store/firmware.ts';
 
 /** What may still be read of a firmware after it was deleted, by links made before. */
 const KEPT_S = 3600;
@@ -36,13 +36,13 @@ export async function openContent(
 ): Promise<Content | undefined> {
   const cached = await openCached(env, sha256, range);
   if (cached !== undefined) return cached;
-  const head = await env.FIRMWARE.head(objectKey(sha256));
-  if (head === null) return undefined;
+  const place = await findBytes(env.FIRMWARE, sha256);
+  if (place === undefined) return undefined;
   return {
-    size: head.size,
+    size: place.size,
     read: (part) => {
-      if (head.size <= MAX_CACHED_BYTES) later(fill(env, sha256));
-      return readBucket(env, sha256, part);
+      if (place.size <= MAX_CACHED_BYTES) later(fill(env, sha256, place));
+      return readBucket(env, place, part);
     },
     close: async () => undefined,
   };
@@ -72,15 +72,16 @@ async function openCached(env: Env, sha256: string, range: string | undefined): 
         part === undefined ? null : `bytes ${part.offset}-${part.offset + part.length - 1}/${size}`;
       if (found.body !== null && found.ok && contentRange === wanted) return found.body;
       await close();
-      return readBucket(env, sha256, part);
+      const place = await findBytes(env.FIRMWARE, sha256);
+      return place && readBucket(env, place, part);
     },
     close,
   };
 }
 
-async function readBucket(env: Env, sha256: string, part?: Part): Promise<ReadableStream | undefined> {
+async function readBucket(env: Env, { key }: Place, part?: Part): Promise<ReadableStream | undefined> {
   const range = part === undefined ? {} : { range: { offset: part.offset, length: part.length } };
-  const object = await env.FIRMWARE.get(objectKey(sha256), range);
+  const object = await env.FIRMWARE.get(key, range);
   return object?.body;
 }
 
@@ -91,11 +92,11 @@ const filling = new Set<string>();
  * Puts the whole into the cache by a read of its own: a copy branched off from a slow device's download would
  * wait in memory.
  */
-async function fill(env: Env, sha256: string): Promise<void> {
+async function fill(env: Env, sha256: string, { key }: Place): Promise<void> {
   if (filling.has(sha256)) return;
   filling.add(sha256);
   try {
-    const object = await env.FIRMWARE.get(objectKey(sha256));
+    const object = await env.FIRMWARE.get(key);
     if (object === null) return;
     const headers = { 'Content-Length': String(object.size), 'Cache-Control': `public, max-age=${KEPT_S}` };
     await caches.default.put(cacheKey(env, sha256), new Response(object.body, { headers }));

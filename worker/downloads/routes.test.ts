@@ -2,6 +2,7 @@ import { createExecutionContext, env, waitOnExecutionContext } from 'cloudflare:
 import { Hono } from 'hono';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Env } from '../../durable-objects/env.ts';
+import { nameBytes } from '../../durable-objects/releases/stored-bytes.ts';
 import { signDownload } from '../../protocol/download-link.ts';
 import type { AppEnv } from '../context.ts';
 import { downloads } from './routes.ts';
@@ -43,6 +44,26 @@ describe('a download', () => {
     const response = await get({ Range: 'bytes=990-', 'If-Range': `"${sha256}"` });
     expect([response.status, response.headers.get('Content-Range')]).toEqual([206, 'bytes 990-999/1000']);
     expect(new Uint8Array(await response.arrayBuffer())).toEqual(bytes.slice(990));
+  });
+
+  it('comes from where its parts were joined, whole and by ranges', async () => {
+    const joined = Uint8Array.from({ length: 500 }, (_, i) => (i * 7) % 256);
+    const sum = Buffer.from(await crypto.subtle.digest('SHA-256', joined)).toString('hex');
+    await worker.FIRMWARE.put('uploads/joined', joined);
+    await nameBytes(worker.FIRMWARE, sum, { key: 'uploads/joined', size: 500 }, false);
+    const path = await signDownload(DOWNLOAD_KEYS, {
+      sha256: sum,
+      filename: 'a.bin',
+      actor: 'user:x',
+      expires: Math.floor(Date.now() / 1000) + 60,
+    });
+    // Out of R2, and then out of the cache.
+    for (const _ of [1, 2]) {
+      const part = await get({ Range: 'bytes=490-' }, 'GET', path);
+      expect(part.headers.get('Content-Range')).toBe('bytes 490-499/500');
+      expect(new Uint8Array(await part.arrayBuffer())).toEqual(joined.slice(490));
+      expect(new Uint8Array(await (await get({}, 'GET', path)).arrayBuffer())).toEqual(joined);
+    }
   });
 
   it.each([

@@ -2,6 +2,7 @@
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import { invalidate } from '../../durable-objects/coordinator/stale-keys.ts';
 import { hex } from '../../durable-objects/releases/digest.ts';
+import { deleteBytes } from '../../durable-objects/releases/stored-bytes.ts';
 import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
 import {
   type Firmware,
@@ -22,7 +23,6 @@ import {
   findFirmwareNamed,
   firmwareOf,
   markWithdrawn,
-  objectKey,
   type StoredArtifact,
   setDocument,
 } from '../../store/firmware.ts';
@@ -171,7 +171,7 @@ export async function checkFirmware(c: AppContext, row: FirmwareRow): Promise<Fi
 export async function removeFirmware(c: AppContext, row: FirmwareRow): Promise<void> {
   const needed = await whoNeeds(c.var.db, row);
   if (needed !== undefined) throw new ProblemError(409, 'Firmware in use', needed);
-  if (await deleteFirmware(c.var.db, row)) await c.env.FIRMWARE.delete(objectKey(row.sha256));
+  if (await deleteFirmware(c.var.db, row)) await deleteBytes(c.env.FIRMWARE, row.sha256);
   await firmwareChanged(c, row.id);
   await auditEntry(c.var.db, {
     actor: c.var.principal.actor,

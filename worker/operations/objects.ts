@@ -1,11 +1,12 @@
-/** Objects in R2: written under a temporary key, verified, and then kept under their hash, once. */
+/** Objects in R2: verified, and only then named by their hash, once. */
 import { digestObject } from '../../durable-objects/releases/digest.ts';
+import { findBytes, nameBytes, type Place } from '../../durable-objects/releases/stored-bytes.ts';
 import { objectKey } from '../../store/firmware.ts';
 
 /** All parts but the last have this size: R2's smallest is 5 MiB, a Worker takes at most 100 MB. */
 export const PART_BYTES = 8 * 1024 * 1024;
 
-/** The most bytes R2 takes in one `put`, which is how a verified object gets its name. */
+/** The most bytes of one firmware: one request reads and verifies them all. */
 export const LARGEST_BYTES = 4_995 * 1024 * 1024;
 
 /** R2's number for bytes that have another sum. */
@@ -18,33 +19,22 @@ export const underHash = (sha256: string, damaged: boolean): R2PutOptions =>
   damaged ? { sha256 } : { sha256, onlyIf: { etagDoesNotMatch: '*' } };
 
 /**
- * Keeps an object under its hash if that is `sha256` (lower-case hex); answers whether it was. R2 has no rename: the
- * bytes stream through, R2 compares their hash and keeps nothing that has another one. What lies there already has
- * been verified before and is never written again, but where it is known to be `damaged`.
+ * Names what was joined by its hash if that is `sha256` (lower-case hex); answers whether it was. It is read for that, and
+ * not written again.
  */
-export async function keepVerified(
+export async function nameVerified(
   bucket: R2Bucket,
-  from: string,
+  place: Place,
   sha256: string,
   damaged = false,
 ): Promise<boolean> {
-  const to = objectKey(sha256);
-  let failure: unknown;
-  if (damaged || (await bucket.head(to)) === null) {
-    try {
-      const object = await bucket.get(from);
-      if (object === null) throw new Error(`R2 object ${from} has vanished`);
-      await bucket.put(to, object.body, underHash(sha256, damaged));
-      return true;
-    } catch (error) {
-      failure = error;
-    }
-  }
-  const found = await digestObject(bucket, from);
+  const found = await digestObject(bucket, place.key);
   if (found !== undefined && found !== sha256) return false;
-  // Whoever did the same at the same time has kept it, and cleared up behind both.
-  if ((await bucket.head(to)) !== null) return true;
-  throw failure;
+  if (found !== undefined) await nameBytes(bucket, sha256, place, damaged);
+  // Whoever did the same at the same time has named theirs, and cleared up behind both.
+  else if ((await findBytes(bucket, sha256)) === undefined)
+    throw new Error(`R2 object ${place.key} has vanished`);
+  return true;
 }
 
 /**

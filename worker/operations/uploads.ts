@@ -1,7 +1,8 @@
 /** Resumable uploads: parts into R2, joined, and named by their hash only when that has been verified. */
+import { findBytes, placeToJoin } from '../../durable-objects/releases/stored-bytes.ts';
 import { checkBytes, clearUpload } from '../../durable-objects/releases/upkeep.ts';
 import type { BeginUpload, Firmware } from '../../protocol/api.ts';
-import { type FirmwareRow, firmwareOf, objectKey } from '../../store/firmware.ts';
+import { type FirmwareRow, firmwareOf } from '../../store/firmware.ts';
 import { isDamaged } from '../../store/firmware-upkeep.ts';
 import {
   addPart,
@@ -15,7 +16,7 @@ import {
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { addStored, checkSize, findSame, mismatch } from './firmware.ts';
-import { joinParts, keepStream, keepVerified, PART_BYTES } from './objects.ts';
+import { joinParts, keepStream, nameVerified, PART_BYTES } from './objects.ts';
 
 export const partCount = (sizeBytes: number): number => Math.max(1, Math.ceil(sizeBytes / PART_BYTES));
 
@@ -28,12 +29,12 @@ export async function beginUpload(
   const sha256 = begin.checksum.slice('sha256:'.length);
   const [there, stored, unfinished, damaged] = await Promise.all([
     findSame(c, begin, sha256),
-    c.env.FIRMWARE.head(objectKey(sha256)),
+    findBytes(c.env.FIRMWARE, sha256),
     findUnfinishedUpload(c.var.db, begin, c.var.principal.actor),
     isDamaged(c.var.db, sha256),
   ]);
   if (there !== undefined && !damaged) return { firmware: firmwareOf(there) };
-  if (stored !== null && stored.size === begin.size_bytes && !damaged) {
+  if (stored !== undefined && stored.size === begin.size_bytes && !damaged) {
     return { firmware: firmwareOf(await addStored(c, begin, { sha256, size_bytes: stored.size })) };
   }
   if (unfinished !== undefined) {
@@ -46,9 +47,9 @@ export async function beginUpload(
   return { upload: await addUpload(c.var.db, begin, storage, c.var.principal.actor), parts: [] };
 }
 
-/** Where parts are joined. Not under the final key: what lies there has been verified. A single part needs no place. */
+/** Where parts are joined. A single part needs no place. */
 async function placeFor(bucket: R2Bucket, bytes: number) {
-  const object_key = `uploads/${crypto.randomUUID()}`;
+  const object_key = placeToJoin();
   if (partCount(bytes) === 1) return { object_key, multipart_id: '' };
   const { uploadId } = await bucket.createMultipartUpload(object_key);
   return { object_key, multipart_id: uploadId };
@@ -89,7 +90,7 @@ async function put(c: AppContext, upload: UploadRow, partNo: number, body: Reada
 
 /**
  * Ends a resumable upload: joins the parts, verifies what was stored, and only then names it by its hash. A crash
- * in between leaves the joined parts under their temporary key; completing again goes on from there.
+ * in between leaves the joined parts without a name; completing again goes on from there.
  */
 export async function completeUpload(c: AppContext, id: string): Promise<FirmwareRow> {
   const { upload, parts } = await theUpload(c, id);
@@ -123,21 +124,22 @@ async function enter(c: AppContext, upload: UploadRow, parts: readonly StoredPar
   return addStored(c, description, { sha256: upload.sha256, size_bytes: upload.sizeBytes });
 }
 
-/** Joins the parts, verifies them and keeps them under their hash; answers whether they had it. */
+/** Joins the parts, verifies them and names them by their hash; answers whether they had it. */
 async function isKept(
   bucket: R2Bucket,
   upload: UploadRow,
   parts: readonly StoredPart[],
   damaged: boolean,
 ): Promise<boolean> {
-  const isThere = async () => (await bucket.head(objectKey(upload.sha256)))?.size === upload.sizeBytes;
+  const isThere = async () => (await findBytes(bucket, upload.sha256))?.size === upload.sizeBytes;
   if (partCount(upload.sizeBytes) === 1) return isThere();
   const joined = await joinParts(
     bucket,
     upload,
     parts.map(({ part_no, etag }) => ({ partNumber: part_no, etag })),
   );
-  if (joined) return keepVerified(bucket, upload.objectKey, upload.sha256, damaged);
+  const place = { key: upload.objectKey, size: upload.sizeBytes };
+  if (joined) return nameVerified(bucket, place, upload.sha256, damaged);
   // Completed twice at once, the other one may be through already.
   if (await isThere()) return true;
   throw new ProblemError(409, 'Parts lost', 'Some parts are not as they were stored: begin again.');

@@ -1,7 +1,8 @@
-/** A file as it comes in: hashed and put into R2 piece by piece, under a temporary key, never held whole. */
+/** A file as it comes in: hashed and put into R2 piece by piece, never held whole. */
 import { hex } from '../../durable-objects/releases/digest.ts';
+import { dropJoined, nameBytes, placeToJoin } from '../../durable-objects/releases/stored-bytes.ts';
 import { objectKey } from '../../store/firmware.ts';
-import { keepVerified, PART_BYTES, underHash } from '../operations/objects.ts';
+import { PART_BYTES, underHash } from '../operations/objects.ts';
 
 /** There were more bytes than may be. */
 export class TooLarge extends Error {}
@@ -44,7 +45,7 @@ export async function receiveFile(
 /** Pieces collected to parts of one size, as R2 wants them. A file of a single part needs no temporary object. */
 class Parts {
   readonly #bucket: R2Bucket;
-  readonly #key = `uploads/${crypto.randomUUID()}`;
+  readonly #key = placeToJoin();
   readonly #sent: R2UploadedPart[] = [];
   #upload: R2MultipartUpload | undefined;
   #part = new Uint8Array(PART_BYTES);
@@ -75,11 +76,8 @@ class Parts {
     await this.#send();
     await this.#upload.complete(this.#sent);
     this.#upload = undefined;
-    const keep = async (damaged: boolean) => {
-      if (!(await keepVerified(bucket, this.#key, sha256, damaged)))
-        throw new Error('R2 did not keep what was sent');
-    };
-    return { sha256, size, keep, discard: () => bucket.delete(this.#key) };
+    const keep = (damaged: boolean) => nameBytes(bucket, sha256, { key: this.#key, size }, damaged);
+    return { sha256, size, keep, discard: () => dropJoined(bucket, this.#key, sha256) };
   }
 
   async abort(): Promise<void> {
