@@ -2,7 +2,7 @@
  * What devices said before they were known: two bridges may bring a device's first heartbeat and what it said after
  * that in either order. Kept until the heartbeat comes, or for so long that it will not.
  */
-import type { DeviceMessage } from './messages.ts';
+import type { SingleMessage } from './messages.ts';
 
 const KEPT_MS = 60_000;
 
@@ -20,7 +20,7 @@ export class EarlyMessages {
   }
 
   /** Durable when it returns; the same message twice is one. */
-  keep(messages: readonly DeviceMessage[], now: number): void {
+  keep(messages: readonly SingleMessage[], now: number): void {
     for (const message of messages) {
       this.#sql.exec(
         'INSERT OR IGNORE INTO early VALUES (?, ?, ?, ?)',
@@ -33,7 +33,7 @@ export class EarlyMessages {
   }
 
   /** What these devices said, in the order in which it was received. */
-  of(serialNos: readonly string[]): DeviceMessage[] {
+  of(serialNos: readonly string[]): SingleMessage[] {
     const rows = this.#sql.exec<Row>(
       'SELECT message FROM early WHERE serial_no IN (SELECT value FROM json_each(?))',
       JSON.stringify(serialNos),
@@ -42,11 +42,12 @@ export class EarlyMessages {
   }
 
   /** Those nobody registered in time. */
-  expired(now: number): DeviceMessage[] {
+  expired(now: number): SingleMessage[] {
     return inOrder(this.#sql.exec<Row>('SELECT message FROM early WHERE until <= ?', now));
   }
 
-  forget(messages: readonly DeviceMessage[]): void {
+  forget(messages: readonly SingleMessage[]): void {
+    if (messages.length === 0) return;
     this.#sql.exec(
       'DELETE FROM early WHERE digest IN (SELECT value FROM json_each(?))',
       JSON.stringify(messages.map(({ digest }) => digest)),
@@ -60,8 +61,8 @@ export class EarlyMessages {
   }
 }
 
-const inOrder = (rows: Iterable<Row>): DeviceMessage[] =>
+const inOrder = (rows: Iterable<Row>): SingleMessage[] =>
   [...rows]
     // Written above, by this very class.
-    .map(({ message }) => JSON.parse(message) as DeviceMessage)
+    .map(({ message }) => JSON.parse(message) as SingleMessage)
     .sort((a, b) => a.received_at - b.received_at);

@@ -16,7 +16,7 @@ export async function recordEvents(
   const settings: ConfirmedSetting[] = [];
   for (const m of messages) {
     const device_id = deviceIds.get(m.serial_no);
-    if (device_id === undefined) continue;
+    if (device_id === undefined || m.kind === 'heartbeat') continue;
     const event = { id: m.digest, device_id };
     if (m.kind === 'report' && !isProgress(m.report)) {
       events.push({ ...event, at: new Date(m.report.timestamp * 1000), kind: 'update', detail: m.report });

@@ -24,7 +24,7 @@ import { tellCampaigns } from './campaigns.ts';
 import { DeletedDevices } from './deleted-devices.ts';
 import { EarlyMessages } from './early-messages.ts';
 import { recordEvents } from './events.ts';
-import type { DeviceMessage, Refusal } from './messages.ts';
+import type { DeviceMessage, Refusal, SingleMessage } from './messages.ts';
 import { isLate, isNews, type Presence, recordAfter, recordOf, saidAt } from './presence.ts';
 import { Presences } from './presences.ts';
 import { Uplinks } from './uplinks.ts';
@@ -254,7 +254,7 @@ export class FleetShard extends DurableObject<Env> {
   /** Brings the ledger and memory up to date with heartbeats and last wills. Answers what it refused. */
   async #meet(
     messages: readonly DeviceMessage[],
-  ): Promise<{ refusals: Refusal[]; deviceIds: Map<string, string>; early: DeviceMessage[] }> {
+  ): Promise<{ refusals: Refusal[]; deviceIds: Map<string, string>; early: SingleMessage[] }> {
     await this.#load(messages.map((m) => m.serial_no));
     const news = new Map<string, DeviceReport>();
     for (const m of messages) {
@@ -271,7 +271,7 @@ export class FleetShard extends DurableObject<Env> {
     const early = news.size === 0 ? [] : this.#early.of([...news.keys()]);
     const refusals = await this.#apply(messages);
     // Who has come online must be judged also by whoever remembers nothing but this.
-    if (news.size > 0) this.#presences.flush();
+    if ([...news.values()].some(({ back }) => back === true)) this.#presences.flush();
     const deviceIds = new Map<string, string>();
     for (const { serial_no } of messages) {
       const record = this.#presences.get(serial_no)?.record;
@@ -338,7 +338,8 @@ export class FleetShard extends DurableObject<Env> {
   /** Every message of a device that somebody watches, with how it stands after it. */
   #tellWatchers(messages: readonly DeviceMessage[]): void {
     if (!this.#watchers.any) return;
-    for (const { serial_no, received_at: _at, digest: _digest, ...said } of messages) {
+    for (const message of messages) {
+      const { serial_no, received_at: _at, digest: _digest, ...said } = { digest: '', ...message };
       this.#watchers.tell(serial_no, () => ({ ...this.#view(serial_no), message: said }));
     }
   }

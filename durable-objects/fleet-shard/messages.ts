@@ -1,21 +1,23 @@
-/** Device messages as the shard takes them: parsed, and each with the identity that makes a repeated one harmless. */
+/** Device messages as the shard takes them: parsed, and with the identity that makes a repeated one harmless. */
 import type { Heartbeat, Notification, UpdateReport } from '../../protocol/messages.ts';
 
 interface Received {
   serial_no: string;
   /** When the bridge or the edge received it, Unix milliseconds. */
   received_at: number;
-  /** A digest of topic and payload. */
-  digest: string;
 }
 
-export type DeviceMessage = Received &
-  (
-    | { kind: 'heartbeat'; heartbeat: Heartbeat }
+/** What must be taken once, however often it comes; a heartbeat again says nothing new. */
+export type SingleMessage = Received & {
+  /** A digest of topic and payload. */
+  digest: string;
+} & (
     | { kind: 'offline' }
     | { kind: 'report'; report: UpdateReport }
     | { kind: 'notify'; notification: Notification }
   );
+
+export type DeviceMessage = (Received & { kind: 'heartbeat'; heartbeat: Heartbeat }) | SingleMessage;
 
 /** A message the shard could not take, by its place in what it was given. */
 export interface Refusal {

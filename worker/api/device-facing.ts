@@ -122,7 +122,7 @@ type Said = DeviceMessage extends infer M
 
 /** Hands a message to the device's shard, as the bridge would. Durable when it returns. */
 async function take(env: Env, serial: string, said: Said): Promise<void> {
-  const digest = await digestOf(`https/${serial}`, JSON.stringify(said));
+  const digest = digestOf(`https/${serial}`, JSON.stringify(said));
   const message = { ...said, serial_no: serial, received_at: Date.now(), digest };
   const [refusal] = await shardFor(env, serial).ingest([message]);
   if (refusal !== undefined) throw new ProblemError(409, 'Not taken', refusal.reason);

@@ -1,4 +1,5 @@
 /** Device messages at the border: topic and payload checked against each other and their schemas. */
+import { createHash } from 'node:crypto';
 import type { ZodType } from 'zod';
 import type { DeviceMessage } from '../../durable-objects/fleet-shard/messages.ts';
 import { MAX_PAYLOAD_BYTES } from '../../protocol/bridge.ts';
@@ -8,7 +9,7 @@ import { parseUpTopic } from '../../protocol/topics.ts';
 export type Parsed = { message: DeviceMessage } | { reason: string };
 
 /** One message out of a batch, or why it cannot be taken. */
-export async function parseMessage(topic: string, payload: string, receivedAt: number): Promise<Parsed> {
+export function parseMessage(topic: string, payload: string, receivedAt: number): Parsed {
   const from = parseUpTopic(topic);
   if (from === undefined) return { reason: 'not the topic of a device' };
   if (Buffer.byteLength(payload) > MAX_PAYLOAD_BYTES)
@@ -16,30 +17,20 @@ export async function parseMessage(topic: string, payload: string, receivedAt: n
   const value = readJson(payload);
   if (value === undefined) return { reason: 'not JSON' };
   if (contradicts(value, from.serial_no)) return { reason: 'serial_no contradicts the topic' };
-  const received = {
-    serial_no: from.serial_no,
-    received_at: receivedAt,
-    digest: await digestOf(topic, payload),
-  };
-  switch (from.channel) {
-    case 'heartbeat':
-      return check(heartbeat, value, (said) => ({ ...received, kind: 'heartbeat', heartbeat: said }));
-    case 'notify':
-      return check(notification, value, (said) => ({ ...received, kind: 'notify', notification: said }));
-    case 'status':
-      return check(statusMessage, value, (said) =>
-        'campaign_id' in said
-          ? { ...received, kind: 'report', report: said }
-          : { ...received, kind: 'offline' },
-      );
-  }
+  const received = { serial_no: from.serial_no, received_at: receivedAt };
+  if (from.channel === 'heartbeat')
+    return check(heartbeat, value, (said) => ({ ...received, kind: 'heartbeat', heartbeat: said }));
+  const single = { ...received, digest: digestOf(topic, payload) };
+  if (from.channel === 'notify')
+    return check(notification, value, (said) => ({ ...single, kind: 'notify', notification: said }));
+  return check(statusMessage, value, (said) =>
+    'campaign_id' in said ? { ...single, kind: 'report', report: said } : { ...single, kind: 'offline' },
+  );
 }
 
 /** The same message always has the same digest; 128 bits are plenty to tell messages apart. */
-export async function digestOf(topic: string, payload: string): Promise<string> {
-  const bytes = new TextEncoder().encode(`${topic}\n${payload}`);
-  return Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex', 0, 16);
-}
+export const digestOf = (topic: string, payload: string): string =>
+  createHash('sha256').update(`${topic}\n${payload}`).digest('hex').slice(0, 32);
 
 function check<Said>(schema: ZodType<Said>, value: unknown, take: (said: Said) => DeviceMessage): Parsed {
   const result = schema.safeParse(value);

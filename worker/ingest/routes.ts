@@ -67,12 +67,10 @@ export const ingest = new Hono<AppEnv>()
  */
 async function takeBatch(c: Context<AppEnv>, batch: IngestBatch): Promise<IngestAnswer> {
   const notUtf8 = new Set(batch.not_utf8);
-  const parsed = await Promise.all(
-    batch.topic.map((topic, i) =>
-      notUtf8.has(i)
-        ? { reason: 'not UTF-8' }
-        : parseMessage(topic, batch.payload[i] ?? '', batch.received_at[i] ?? Date.now()),
-    ),
+  const parsed = batch.topic.map((topic, i) =>
+    notUtf8.has(i)
+      ? { reason: 'not UTF-8' }
+      : parseMessage(topic, batch.payload[i] ?? '', batch.received_at[i] ?? Date.now()),
   );
   const taken: { index: number; message: DeviceMessage }[] = [];
   const rejected: { index: number; reason: string }[] = [];
@@ -93,17 +91,20 @@ async function takeBatch(c: Context<AppEnv>, batch: IngestBatch): Promise<Ingest
         rejected.push({ index: items[index]?.index ?? index, reason });
     }),
   );
-  await addRejected(c.var.db, await Promise.all(rejected.map((r) => rejection(batch, r))));
+  await addRejected(
+    c.var.db,
+    rejected.map((r) => rejection(batch, r)),
+  );
   return { accepted: batch.topic.length - rejected.length, rejected: rejected.length };
 }
 
-async function rejection(
+function rejection(
   batch: IngestBatch,
   { index, reason }: { index: number; reason: string },
-): Promise<RejectedMessage> {
+): RejectedMessage {
   const [topic = '', payload = ''] = [batch.topic[index], batch.payload[index]];
   return {
-    id: await digestOf(topic, payload),
+    id: digestOf(topic, payload),
     at: new Date(batch.received_at[index] ?? Date.now()),
     topic: topic.slice(0, 256).replaceAll('\0', '\u{fffd}'),
     reason,
