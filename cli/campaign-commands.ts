@@ -162,11 +162,13 @@ function rehearsalText(played: Rehearsal): string {
   ].join('\n');
 }
 
-function previewText({ count, sample, skipped, unknown_serial_nos, stages }: CampaignPreview): string {
+function previewText(preview: CampaignPreview): string {
+  const { count, sample, skipped, unknown_serial_nos, would_go_back, stages } = preview;
   const few = sample.map(({ serial_no }) => serial_no).join(', ');
   return [
     `${count} devices take part${few === '' ? '' : `: ${few}${count > sample.length ? ', …' : ''}`}`,
     ...skipped.map(({ error, count: n }) => `${n} do not: ${error}`),
+    ...(would_go_back ? [`${would_go_back} of them run something newer and would go back`] : []),
     ...(unknown_serial_nos
       ? [`${unknown_serial_nos} of the serial numbers fit no device of the target`]
       : []),

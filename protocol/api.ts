@@ -289,7 +289,7 @@ export type CreateCampaign = z.infer<typeof createCampaign>;
 export const campaignPreview = z.object({
   /** Devices that would take part. */
   count: z.int(),
-  /** A few of them, by serial number. */
+  /** A few of those that would be taken first, by serial number. */
   sample: z.array(
     z.object({ id: z.string(), serial_no: z.string(), current_firmware: z.string().nullable() }),
   ),
@@ -297,6 +297,8 @@ export const campaignPreview = z.object({
   skipped: z.array(z.object({ error: z.string(), count: z.int() })),
   /** How many of the target's serial numbers name no device that fits it; null where it names none. */
   unknown_serial_nos: z.int().nullable(),
+  /** How many of those that would take part run something newer, and would go back. */
+  would_go_back: z.int(),
   /** No device runs the firmware yet: unless told otherwise, the campaign begins with one. */
   new_to_fleet: z.boolean(),
   /** How many devices each stage would have. */

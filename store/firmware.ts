@@ -104,6 +104,20 @@ export async function listSteps(
     );
 }
 
+/** Every release under this name, in whatever state. */
+export async function listReleases(db: Database, named: Omit<Named, 'version'>): Promise<FirmwareRow[]> {
+  return db
+    .select()
+    .from(firmware)
+    .where(
+      and(
+        eq(firmware.model, named.model),
+        eq(firmware.kind, named.kind),
+        sameName(firmware.name, named.name),
+      ),
+    );
+}
+
 /** What holds this model, name and version already. */
 export async function findFirmwareNamed(db: Database, named: Named): Promise<FirmwareRow | undefined> {
   const [row] = await db

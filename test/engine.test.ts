@@ -24,6 +24,8 @@ describe('the campaign engine', () => {
         headers: { Authorization: `Bearer ${sky.facts.api_key}` },
       })
     ).headers.get('ETag') ?? '';
+  const namesOf = (devices: unknown) =>
+    (devices as { serial_no: string }[]).map(({ serial_no }) => serial_no);
   const everyone = [{ name: 'all', percentage: 100, success_threshold: 0 }];
 
   it('opens a manual stage when an operator says so, and any stage at an operator’s word', async () => {
@@ -469,6 +471,8 @@ describe('the campaign engine', () => {
     const sample = { firmware_id: firmware.id, stages, target: { percentage: 50 } };
     const { body: preview } = await sky.api('POST', '/campaigns/preview', sample);
     const sampled = await start(sample);
+    const taken = (await members(sampled)).map(({ serial_no }) => serial_no);
+    expect(taken).toEqual(expect.arrayContaining(namesOf(preview.sample)));
     expect((await metrics(sampled)).stages.map(({ target }) => target)).toEqual(
       (preview.stages as { devices: number }[]).map(({ devices }) => devices),
     );

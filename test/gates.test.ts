@@ -151,4 +151,74 @@ describe('the gates of a campaign', () => {
     await become(id, 'paused');
     expect(await reason(id)).toMatch(/stage "early" stopped: 2 of 4 failed or fell silent/);
   });
+
+  it('takes devices back to what they had, however they spell its version or the new one', async () => {
+    const of = 'GATE-SPELL';
+    await publishFirmware(sky, 'v1.0.0', { model: of });
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(['SP-0', 'SP-1'], of, { current_firmware: '1.0' });
+    await fleet(['SP-2', 'SP-3'], of, { current_firmware: 'v1.0.0' });
+    const policy = { on_failure: 'rollback', failure_threshold: 10, min_sample: 4 };
+    const stages = [{ name: 'all', percentage: 100, success_threshold: 0, min_duration_s: 3600 }];
+    const id = await start({ firmware_id: firmware.id, stages, ...policy });
+    await offered(id, 4);
+    await fleet(['SP-0'], of, { current_firmware: 'v2.0.0' });
+    await fleet(['SP-1', 'SP-2'], of, { current_firmware: '2.0.0' });
+    await deliver(sky, [said('SP-3', id, 'failed')]);
+    await become(id, 'rolled_back');
+    const back = await eventually('the way back', async () => {
+      const { items } = (await sky.api('GET', '/campaigns')).body as {
+        items: { id: string; created_by: string }[];
+      };
+      const ways = items.filter(({ created_by }) => created_by === `campaign:${id}`);
+      return ways.length > 0 && ways;
+    });
+    expect(back).toHaveLength(1);
+    const going = await offered(String(back[0]?.id), 3);
+    expect(going.toSorted()).toEqual(['SP-0', 'SP-1', 'SP-2']);
+    expect(await reason(id)).not.toContain('cannot go back');
+  });
+
+  it('stops when devices that completed go back to what they had, and begins no other', async () => {
+    const of = 'GATE-BACK';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('BK', 12), of);
+    const stages = [
+      { name: 'canary', count: 4, min_duration_s: 3600 },
+      { name: 'rest', percentage: 100 },
+    ];
+    const id = await start({ firmware_id: firmware.id, stages, silence_gate: false });
+    const canary = await offered(id, 4);
+    await update(id, canary, of, 'v2.0.0');
+    await completed(id, 4);
+    await fleet(canary.slice(0, 2), of);
+    await become(id, 'paused');
+    expect(await reason(id)).toMatch(/stage "canary" stopped: 2 of 4 failed or went back after the update/);
+    expect((await metrics(id)).counts).toMatchObject({ completed: 4, pending: 8 });
+    // Accepted, and gone forward again: only what goes back after that counts.
+    expect((await sky.api('POST', `/campaigns/${id}/resume`)).status).toBe(200);
+    await fleet(canary.slice(0, 2), of, { current_firmware: 'v2.0.0' });
+    await fleet(canary.slice(1), of);
+    await become(id, 'paused');
+    expect(await reason(id)).toMatch(/failed or went back after the update/);
+  });
+
+  it('does not open the next stage where the first has nobody left to show that the update works', async () => {
+    const of = 'GATE-NOBODY';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    await fleet(serials('NB', 4), of);
+    const stages = [
+      { name: 'canary', count: 1 },
+      { name: 'rest', percentage: 100 },
+    ];
+    const id = await start({ firmware_id: firmware.id, stages });
+    const [only = ''] = await offered(id, 1);
+    await sky.api('POST', `/devices/${only}/revoke`);
+    await eventually('it to say why it waits', async () =>
+      (await reason(id)).includes('stage "canary" has no device that could show'),
+    );
+    expect((await metrics(id)).stage.index).toBe(0);
+    expect((await sky.api('POST', `/campaigns/${id}/advance`)).status).toBe(200);
+    await offered(id, 3);
+  });
 });

@@ -14,10 +14,13 @@ import { Field, type FieldErrors } from './parts.tsx';
 export const CampaignEdit = ({
   campaign: c,
   values,
+  seen,
   errors,
 }: {
   campaign: Campaign;
   values: FieldValues;
+  /** Stands for the campaign as it is shown: it is sent back, so that no other's change is undone unseen. */
+  seen: string;
   errors?: FieldErrors | undefined;
 }) => (
   <>
@@ -33,6 +36,7 @@ export const CampaignEdit = ({
     </div>
     <section class="panel">
       <form class="stack" method="post" action={`/campaigns/${c.id}/edit`}>
+        <input type="hidden" name="seen" value={seen} />
         {errors === undefined ? null : (
           <p class="notice" data-tone="bad" role="alert">
             {errors.find(({ field }) => field === '')?.message ?? 'Some fields are missing or wrong.'}

@@ -5,6 +5,7 @@ import { count, plural } from './format.ts';
 /** Why devices are left out: of one, and of several. */
 const REASONS: Record<string, readonly [string, string]> = {
   has_version: ['has this version already', 'have this version already'],
+  has_newer: ['has something newer', 'have something newer'],
   other_model: ['has other hardware', 'have other hardware'],
   revoked: ['is revoked', 'are revoked'],
   not_approved: ['waits for approval', 'wait for approval'],
@@ -47,6 +48,12 @@ const Found = (p: CampaignPreview) => (
       {p.count > p.sample.length && p.sample.length > 0 ? ', …' : null}
     </p>
     {p.skipped.length === 0 ? null : <p>Left out: {p.skipped.map(leftOut).join(', ')}.</p>}
+    {p.would_go_back === 0 ? null : (
+      <p>
+        <b>{count(p.would_go_back)}</b> of them {p.would_go_back === 1 ? 'runs' : 'run'} something newer and
+        would go back.
+      </p>
+    )}
     {p.unknown_serial_nos === null || p.unknown_serial_nos <= 0 ? null : (
       <p>
         {count(p.unknown_serial_nos)} of the serial numbers {p.unknown_serial_nos === 1 ? 'fits' : 'fit'} no

@@ -50,6 +50,7 @@ export class Book {
       stopped_by: null,
       accepted: [],
       silence: [],
+      back: [],
       pace: null,
       withdraws: false,
       revision: 0,

@@ -118,6 +118,8 @@ export interface CampaignState {
   accepted: Accepted[];
   /** By stage: completed members that are silent beyond what is usual. */
   silence: number[];
+  /** By stage: completed members that run again what they had before. */
+  back: number[];
   /** What was usual for devices that were not updated, when it was seen last. */
   control: (Sample & { at: number }) | null;
   cursor: Cursor;

@@ -12,7 +12,7 @@ import { dealAll } from './prepare.ts';
 import { sampleBound } from './stages.ts';
 
 /** What keeps a device out only as long as it is so. */
-const PASSING = new Set(['revoked', 'not_approved', 'has_version', 'below_min_version']);
+const PASSING = new Set(['revoked', 'not_approved', 'has_version', 'has_newer', 'below_min_version']);
 /** A device's heartbeat reaches the campaign before the ledger. */
 const LEDGER_LAG_MS = 60_000;
 

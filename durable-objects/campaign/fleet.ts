@@ -1,7 +1,7 @@
 /** What a campaign asks of the fleet shards, one call a shard. */
 import { SHARD_COUNT, shardOf } from '../../protocol/shards.ts';
 import type { Env } from '../env.ts';
-import type { LiveDevice } from '../fleet-shard/fleet-shard.ts';
+import type { ShownDevice } from '../fleet-shard/fleet-shard.ts';
 import type { Claimed, Contender } from '../fleet-shard/watches.ts';
 import type { CampaignState } from './definition.ts';
 
@@ -67,6 +67,6 @@ export async function releaseAll(env: Env, campaignId: string): Promise<void> {
   await Promise.all(Array.from({ length: SHARD_COUNT }, (_, n) => shard(env, n).unwatch(campaignId)));
 }
 
-/** How these devices are right now. */
-export const look = (env: Env, serialNos: readonly string[]): Promise<Record<string, LiveDevice>> =>
-  eachShard(serialNos, (n, group) => shard(env, n).look(group));
+/** How these devices are right now, and what runs there. */
+export const inspect = (env: Env, serialNos: readonly string[]): Promise<Record<string, ShownDevice>> =>
+  eachShard(serialNos, (n, group) => shard(env, n).inspect(group));

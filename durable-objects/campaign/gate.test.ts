@@ -23,6 +23,8 @@ const gate = (some: Partial<Counts>, more: Partial<GateInput> = {}) => {
     failures: { ...noFailures(), failed: counts.failed, rollback: counts.rollback },
     accepted: NOTHING_ACCEPTED,
     silent: 0,
+    back: 0,
+    proven: true,
     open_ms: 60_000,
     ...more,
   });
@@ -54,6 +56,29 @@ describe('the gate of a stage', () => {
   it('counts skipped members for nothing', () => {
     expect(gate({ completed: 9, pending: 1, skipped: 90 }).kind).toBe('pass');
     expect(gate({ skipped: 5 }).kind).toBe('pass');
+    expect(gate({ skipped: 5 }, { proven: false })).toMatchObject({
+      kind: 'wait',
+      reason: expect.stringContaining('no device that could show'),
+    });
+  });
+
+  it('counts who completed and went back as a failure, until an operator has accepted it', () => {
+    const back = { back: 2, open_ms: 60_000 };
+    expect(gate({ completed: 10 }, back)).toEqual({
+      kind: 'stop',
+      reason: 'stage "canary" stopped: 2 of 10 failed or went back after the update (20 %), more than 10 %',
+    });
+    const silentToo = { ...back, silent: 1, accepted: { failures: 0, members: 0, silent: 1 } };
+    expect(gate({ completed: 10 }, silentToo)).toMatchObject({
+      reason: expect.stringContaining('2 of 10 failed, fell silent or went back'),
+    });
+    const lenient = { ...policy, failure_threshold: 50 };
+    expect(gate({ completed: 10 }, { ...back, policy: lenient })).toMatchObject({
+      reason: expect.stringContaining('80 % succeeded, less than 90 %'),
+    });
+    expect(gate({ completed: 10 }, { ...back, accepted: { failures: 0, members: 0, silent: 2 } }).kind).toBe(
+      'pass',
+    );
   });
 
   it('accepts the failures an operator accepted, and stops at new ones', () => {

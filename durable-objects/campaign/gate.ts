@@ -11,7 +11,7 @@ export interface Accepted {
   failures: number;
   /** How many members these are, whatever they weigh; they count as if they had succeeded. */
   members: number;
-  /** Members that had fallen silent. */
+  /** Members that had fallen silent or gone back. */
   silent: number;
 }
 
@@ -25,22 +25,32 @@ export interface GateInput {
   accepted: Accepted;
   /** Completed members that fell silent, beyond what is usual for devices that were not updated. */
   silent: number;
+  /** Completed members that run again what they had before. */
+  back: number;
+  /** Whether a stage without devices may pass: one before it has shown that the update works. */
+  proven: boolean;
   /** How long the stage has been open, in milliseconds. */
   open_ms: number;
 }
 
 /**
- * Judges a stage. Skipped members count for nothing. Failures, weighted by their class, are compared with the members
+ * Judges a stage. Skipped members count for nothing; a stage that has only these passes when one before it has shown
+ * that the update works, else it waits for an operator. Failures, weighted by their class, are compared with the members
  * that have finished once these are a sample, so that a large stage that fails stops early; before that with all
  * members of the stage, so that it stops when it is certain to exceed its threshold.
  */
 export function judge(input: GateInput): Verdict {
   const { stage, counts, accepted, open_ms } = input;
   const members = participants(counts);
-  if (members === 0) return { kind: 'pass' };
+  if (members === 0) {
+    if (input.proven) return { kind: 'pass' };
+    const reason = `stage "${stage.name}" has no device that could show whether the update is good: open the next one yourself`;
+    return { kind: 'wait', reason };
+  }
   const tooMany = exceeded(input);
   if (tooMany !== undefined) return { kind: 'stop', reason: tooMany };
-  const succeeded = percent(counts.completed + accepted.members, members);
+  const back = Math.max(0, input.back - accepted.silent);
+  const succeeded = percent(Math.max(0, counts.completed - back) + accepted.members, members);
   const enough = succeeded >= stage.success_threshold;
   if (!enough && unfinished(counts) === 0) {
     return {
@@ -63,22 +73,29 @@ export function judge(input: GateInput): Verdict {
 }
 
 /** That the stage has more failures than its threshold allows, in words; `undefined` where it has not. */
-export function exceeded(input: Omit<GateInput, 'open_ms'>): string | undefined {
+export function exceeded(input: Omit<GateInput, 'open_ms' | 'proven'>): string | undefined {
   const { stage, policy, counts, failures, accepted } = input;
   const members = participants(counts);
   if (members === 0) return undefined;
-  const silent = Math.max(0, input.silent - accepted.silent);
-  const failed = Math.max(0, weighted(policy, failures) - accepted.failures) + silent;
-  const many = Math.max(0, counts.failed + counts.rollback - accepted.members) + silent;
+  const lost = Math.max(0, input.silent + input.back - accepted.silent);
+  const failed = Math.max(0, weighted(policy, failures) - accepted.failures) + lost;
+  const many = Math.max(0, counts.failed + counts.rollback - accepted.members) + lost;
   const finished = counts.completed + counts.failed + counts.rollback;
   const [whole, of] =
     finished >= Math.min(policy.min_sample, members) ? [finished, 'finished'] : [members, ''];
   const share = percent(failed, whole);
   if (share <= policy.failure_threshold) return undefined;
-  const what = silent > 0 ? 'failed or fell silent after the update' : 'failed';
+  const what = lost > 0 ? `${lostHow(input)} after the update` : 'failed';
   const weighing = failed === many ? '' : ` and weigh as ${show(failed)}`;
   return `stage "${stage.name}" stopped: ${many} of ${whole}${of === '' || whole === members ? '' : ` ${of}`} ${what}${weighing} (${above(share)} %), more than ${policy.failure_threshold} %`;
 }
+
+const lostHow = ({ silent, back }: Pick<GateInput, 'silent' | 'back'>): string =>
+  back === 0
+    ? 'failed or fell silent'
+    : silent === 0
+      ? 'failed or went back'
+      : 'failed, fell silent or went back';
 
 /** Failures as the policy weighs them. */
 export function weighted(

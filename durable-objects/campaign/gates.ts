@@ -3,7 +3,7 @@ import type { Stage } from '../../protocol/api.ts';
 import type { Book } from './book.ts';
 import { exceeded, judge, NOTHING_ACCEPTED } from './gate.ts';
 import { START } from './members.ts';
-import { emptyCounts, noFailures, participants, unfinished } from './stages.ts';
+import { type Counts, emptyCounts, noFailures, participants, unfinished } from './stages.ts';
 
 /** Judges the open stage, and the next one when it passes; at the end of the last the campaign finishes. */
 export function passGates(book: Book, now: number): void {
@@ -19,8 +19,12 @@ export function passGates(book: Book, now: number): void {
     return;
   }
   for (let open = stages[state.stage]; open !== undefined; open = stages[state.stage]) {
-    const verdict = judge({ ...inputOf(book, open, state.stage), open_ms: now - state.stage_opened_at });
     const isLast = state.stage === stages.length - 1;
+    const verdict = judge({
+      ...inputOf(book, open, state.stage),
+      proven: isLast || hasShown(book),
+      open_ms: now - state.stage_opened_at,
+    });
     if (verdict.kind === 'stop') {
       stop(book, { reason: verdict.reason, stage: state.stage }, now);
       return;
@@ -58,6 +62,12 @@ function behind(book: Book): Stopping | undefined {
   return undefined;
 }
 
+/** Whether a stage before the open one had devices, which passed; where none is left behind it, nobody needs to be shown. */
+function hasShown({ state: { counts, stage } }: Book): boolean {
+  const takingPart = (some: readonly Counts[]) => some.some((each) => participants(each) > 0);
+  return takingPart(counts.slice(0, stage)) || !takingPart(counts.slice(stage + 1));
+}
+
 /** What a stage's gate looks at. */
 const inputOf = ({ state, definition: { policy } }: Book, stage: Stage, index: number) => ({
   stage,
@@ -66,6 +76,7 @@ const inputOf = ({ state, definition: { policy } }: Book, stage: Stage, index: n
   failures: state.failures[index] ?? noFailures(),
   accepted: state.accepted[index] ?? NOTHING_ACCEPTED,
   silent: state.silence[index] ?? 0,
+  back: state.back[index] ?? 0,
 });
 
 function openStage({ state, definition }: Book, stage: number, now: number): void {

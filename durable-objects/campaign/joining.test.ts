@@ -74,6 +74,15 @@ describe('a device of the target', () => {
     expect(newMember(to(release('v2.0.0')), device(more)).skip).toMatchObject({ error });
   });
 
+  it('that runs something newer goes back only where an operator has looked at it, or the target says so', () => {
+    const newer = device({ current_firmware: 'v3.0.0' });
+    const definition = to(release('v2.0.0'));
+    const skip = (target: object) => newMember({ ...definition, target }, newer).skip?.error;
+    expect(skip({ dynamic: true })).toBe('has_newer');
+    expect(skip({ dynamic: true, fw_version: '> v2.0.0' })).toBeUndefined();
+    expect(skip({})).toBeUndefined();
+  });
+
   it('has its own time zone only where it is one', () => {
     const zone = (time_zone: string) => newMember(to(release('v2.0.0')), device({ time_zone })).zone;
     expect(zone('Europe/Berlin')).toBe('Europe/Berlin');

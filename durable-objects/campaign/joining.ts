@@ -1,6 +1,6 @@
 /** Who takes part in a campaign, and who has what it brings. Pure. */
 import { isTimeZone } from '../../protocol/campaign-policy.ts';
-import { compareVersions, sameVersion } from '../../protocol/version.ts';
+import { compareVersions, parseVersion, sameVersion } from '../../protocol/version.ts';
 import type { TargetDevice } from '../../store/campaign-targets.ts';
 import type { Heard } from '../fleet-shard/messages.ts';
 import type { Artifact, Definition } from './definition.ts';
@@ -13,6 +13,15 @@ type Shown = Pick<Heard, 'current_firmware' | 'apps'>;
 /** Whether a device that was heard runs this. */
 export function hasVersion(firmware: Artifact, shown: Shown): boolean {
   return versionsOf(firmware, shown).some((version) => sameVersion(version, firmware.version));
+}
+
+/** Whether a device that was brought to this runs again what it had before, or something older. */
+export function isBackFrom(firmware: Artifact, from: string | null, shown: Shown): boolean {
+  if (hasVersion(firmware, shown)) return false;
+  return versionsOf(firmware, shown).some(
+    (version) =>
+      (from !== null && sameVersion(version, from)) || compareVersions(version, firmware.version) < 0,
+  );
 }
 
 /** What a heartbeat of a member changes: it has arrived, at a step or at the end, or can be offered what it missed. */
@@ -104,6 +113,16 @@ export function newMember(definition: Definition, device: TargetDevice): NewMemb
   };
 }
 
+/** Whether a device runs something newer than this firmware. */
+export const isNewer = (
+  running: string | null,
+  { kind, version }: Pick<Artifact, 'kind' | 'version'>,
+): boolean =>
+  kind === 'firmware' &&
+  running !== null &&
+  parseVersion(running) !== undefined &&
+  compareVersions(running, version) > 0;
+
 /** What it has now of what the campaign brings; null where that cannot be told. */
 function fromVersion(firmware: Artifact, device: TargetDevice): string | null {
   if (firmware.kind === 'firmware') return device.current_firmware;
@@ -116,7 +135,7 @@ const shownBy = ({ current_firmware, apps }: TargetDevice): Shown => ({
 });
 
 function whyNot(definition: Definition, device: TargetDevice): NewMember['skip'] {
-  const { firmware } = definition;
+  const { firmware, target } = definition;
   const { current_firmware: from } = device;
   if (device.model !== firmware.model) {
     return { error: 'other_model', detail: `it is a ${device.model}, the firmware is for ${firmware.model}` };
@@ -125,6 +144,10 @@ function whyNot(definition: Definition, device: TargetDevice): NewMember['skip']
   if (!device.approved) return { error: 'not_approved', detail: 'it waits for approval' };
   if (hasVersion(firmware, shownBy(device))) {
     return { error: 'has_version', detail: 'the device has this version already' };
+  }
+  // Whoever comes later was not looked at by an operator.
+  if (target.dynamic === true && target.fw_version === undefined && isNewer(from, firmware)) {
+    return { error: 'has_newer', detail: `it has ${from}, which is newer than ${firmware.version}` };
   }
   if (!arrives(definition, from)) {
     const needs = `needs at least ${firmware.min_version}, has ${from ?? 'nothing known'}`;

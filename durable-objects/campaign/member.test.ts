@@ -19,6 +19,7 @@ import { newMemberRow } from './member-fixture.ts';
 
 const policy: CampaignPolicy = campaignPolicy.parse({ update_timeout_s: 600, max_attempts: 1 });
 const T0 = 1_700_000_000_000;
+const HOUR = 3_600_000;
 const fresh = newMemberRow(T0);
 const apply = (member: Member, change: Change): Member => ({ ...member, ...change });
 const report = (status: UpdateReport['status'], more: Partial<UpdateReport> = {}): UpdateReport => ({
@@ -56,6 +57,32 @@ describe("a device's update", () => {
     expect(afterTime(begun, policy, late, true)?.state).toBe('failed');
     const waiting = apply(offered, { state: 'pending', ...postpone(offered, late, 'waits for its window') });
     expect(afterTime(waiting, policy, late)).toBeUndefined();
+  });
+
+  it('is not late for an offer that was not made: it is back, and waits for its turn', () => {
+    const missed = apply(offered, { state: 'pending', next_at: null });
+    const back = apply(missed, afterHeartbeat(missed, false, T0 + 500_000));
+    const waits = apply(back, afterTime(back, policy, T0 + 601_000));
+    expect([waits.state, waits.error, waits.offered_at]).toEqual(['pending', null, T0 + 601_000]);
+    const again = apply(waits, offer(waits, T0 + 700_000));
+    const silent = apply(again, afterTime(again, policy, T0 + 730_000));
+    expect(afterTime(silent, policy, T0 + 1_201_000)).toMatchObject({ state: 'failed', error: 'no_answer' });
+  });
+
+  it('is not late where its window closed on it, but is where it did not answer all through one', () => {
+    // The clock stands at 22:13:20 UTC.
+    const window = { from: '21:00', to: '22:20', time_zone: 'UTC', fallback_time_zone: 'UTC' };
+    const nightly = { ...policy, windows: [window] };
+    const opening = Math.floor(T0 / 86_400_000) * 86_400_000 + 86_400_000 + 21 * HOUR;
+    const missed = apply(offered, { state: 'pending', next_at: null });
+    const kept = apply(missed, afterTime(missed, nightly, T0 + 601_000));
+    expect([kept.state, kept.offered_at]).toEqual(['pending', opening]);
+    const patient = { ...nightly, update_timeout_s: 2 * 3600 };
+    expect(afterTime(kept, patient, opening + HOUR)).toBeUndefined();
+    expect(afterTime(kept, patient, opening + 2 * HOUR)).toMatchObject({
+      state: 'failed',
+      error: 'no_answer',
+    });
   });
 
   it('ignores reports that are late or repeated', () => {
@@ -241,7 +268,6 @@ describe("a device's update", () => {
     );
   });
 });
-
 describe('an update its user may postpone', () => {
   const soft = campaignPolicy.parse({ kind: 'soft', update_timeout_s: 600, postpone_limit_s: 86_400 });
   const HOUR = 3_600_000;

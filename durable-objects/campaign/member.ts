@@ -4,6 +4,7 @@ import type { UpdateReport } from '../../protocol/messages.ts';
 import type { Reported } from '../fleet-shard/messages.ts';
 import { UNSET_S } from '../fleet-shard/presence.ts';
 import { ENDED } from './end.ts';
+import { excusedUntil } from './windows.ts';
 
 /** A member of a campaign. Times are Unix milliseconds. */
 export interface Member {
@@ -202,10 +203,13 @@ export function afterHeartbeat(member: Member, hasVersion: boolean, now: number)
   if (member.state === 'offered' && now - member.updated_at >= OFFER_LOST_MS)
     return { state: 'pending', next_at: now };
   const missedItsOffer = member.state === 'pending' && member.attempt > 0 && member.next_at === null;
-  return missedItsOffer ? { next_at: now } : undefined;
+  return missedItsOffer ? { next_at: now, detail: 'was heard from: waits for its turn' } : undefined;
 }
 
-/** What the clock makes of a member that is neither untouched nor ended. While paused, nobody can take an offer. */
+/**
+ * What the clock makes of a member that is neither untouched nor ended. While its campaign is paused it cannot take its
+ * offer, nor while its windows are closed.
+ */
 export function afterTime(member: Member, policy: CampaignPolicy, now: number, isPaused = false): Change {
   if (isFinal(member.state) || member.attempt === 0) return undefined;
   if (isWaitingToTry(member) && member.attempt >= policy.max_attempts && isDue(member, now)) {
@@ -219,9 +223,11 @@ export function afterTime(member: Member, policy: CampaignPolicy, now: number, i
     const detail = `no end within ${policy.update_timeout_s} s; last heard of as ${member.state}`;
     return afterFailure(member, { error: 'timeout', detail, failure: 'timeout' }, policy, now);
   }
-  if (over && isPaused && member.error === null) return restart(member, now);
   if (over) {
     const { error, detail } = member;
+    // Who is there, and waits for its turn, has been made no offer.
+    const excused = isPaused || isDue(member, now) ? now : excusedUntil(policy.windows, member, now);
+    if (excused !== undefined && error === null) return restart(member, excused);
     if (error !== null) return { ...ended(now), state: 'failed', failure: 'rejected', error, detail };
     const said = `the device did not take the offer within ${policy.update_timeout_s} s`;
     return afterFailure(member, { error: NO_ANSWER, detail: said, failure: 'timeout' }, policy, now);

@@ -21,6 +21,8 @@ const ROUNDS = 10;
 /** A device that is busy with something else is tried again after this. */
 const BUSY_MS = 10_000;
 
+const WAITS_FOR_WINDOW = 'waits for its maintenance window';
+
 /** Members that may begin now, and the last member of the order that need not be looked at again. */
 export interface Choice {
   chosen: Member[];
@@ -77,9 +79,15 @@ export function chooseNext(book: Book, due: readonly Member[], now: number): Cho
   const { state, members, definition } = book;
   const { policy } = definition;
   const room = Math.min(BATCH, policy.max_concurrent - book.inFlight);
-  if (room <= 0 || shutFor(book, now) > 0) return { chosen: [], cursor: state.cursor };
-  const look = Math.max(room, LOOK);
   const again = due.filter((member) => member.stage <= state.stage && isDue(member, now));
+  const shut = shutFor(book, now);
+  // Who was heard meanwhile would have taken its offer.
+  if (shut > 0) {
+    const heard = again.filter(({ error }) => error === null);
+    book.decide(heard, (member) => postpone(member, now + shut, WAITS_FOR_WINDOW), now);
+  }
+  if (room <= 0 || shut > 0) return { chosen: [], cursor: state.cursor };
+  const look = Math.max(room, LOOK);
   const candidates = [...again, ...book.untouched(look)].slice(0, look);
   const most = book.pace.take(now, rateNow(policy, book.completed), Math.min(room, candidates.length));
   const choice = members.batch([], () => choose(book, candidates, most, now));
@@ -168,7 +176,7 @@ function choose(book: Book, candidates: readonly Member[], most: number, now: nu
     const before = (member.gateway === null ? undefined : behind?.get(member.gateway)) ?? 0;
     if (wait > 0) {
       const guessed = member.zone === null && usesDeviceZones(book) ? ' (its time zone is guessed)' : '';
-      book.move(member, postpone(member, now + wait, `waits for its maintenance window${guessed}`), now);
+      book.move(member, postpone(member, now + wait, `${WAITS_FOR_WINDOW}${guessed}`), now);
     } else if (max_per_gateway != null && member.gateway !== null && before >= max_per_gateway) {
       book.move(member, postpone(member, now + BUSY_MS, `waits for others behind ${member.gateway}`), now);
     } else {

@@ -104,10 +104,10 @@ export function restartOffers(book: Book, now: number): void {
   book.decide(book.members.unanswered(), (member) => restart(member, now), now);
 }
 
-/** What has failed and fallen silent, by stage. */
+/** What has failed, fallen silent and gone back, by stage. */
 const trouble = ({ state, definition: { policy } }: Book): Accepted[] =>
   state.counts.map((counts, stage) => ({
     failures: weighted(policy, state.failures[stage] ?? noFailures()),
     members: failed(counts),
-    silent: state.silence[stage] ?? 0,
+    silent: (state.silence[stage] ?? 0) + (state.back[stage] ?? 0),
   }));

@@ -36,6 +36,7 @@ export const unprepared = (definition: Definition, now: number): CampaignState =
   stopped_by: null,
   accepted: [],
   silence: [],
+  back: [],
   control: null,
   cursor: { h: -1, serial_no: '' },
   pace: null,

@@ -3,10 +3,11 @@
  * its own for each version, so that the same engine and the same checks take them there.
  */
 import { campaignPolicy } from '../../protocol/api.ts';
+import { sameVersion } from '../../protocol/version.ts';
 import { firmwareOf } from '../../store/campaign-targets.ts';
 import { addCampaign } from '../../store/campaigns.ts';
 import type { Database } from '../../store/connection.ts';
-import { findFirmwareNamed } from '../../store/firmware.ts';
+import { type FirmwareRow, listReleases } from '../../store/firmware.ts';
 import type { Env } from '../env.ts';
 import type { Book } from './book.ts';
 import { type Artifact, type Definition, definitionOf } from './definition.ts';
@@ -25,19 +26,32 @@ export async function takeBack(env: Env, db: Database, book: Book, after: number
   const problems: string[] = [];
   // What was only downloaded has changed no device.
   if (definition.policy.kind === 'download_only') return problems;
+  const { kind, model, name = null } = definition.firmware;
+  const releases = await listReleases(db, { kind, model, name });
   for (let cursor = START; ; ) {
     const members = book.members.completedAfter(cursor, after, MOST);
     const last = members.at(-1);
     if (last === undefined) return problems;
     const still = await stillOn(db, definition.firmware, members);
-    const byVersion = Map.groupBy(still, (member) => member.from_version ?? 'an unknown version');
+    const byVersion = Map.groupBy(still, ({ from_version: from }) =>
+      from === null ? 'an unknown version' : (releaseOf(releases, from)?.version ?? from),
+    );
     for (const [version, group] of byVersion) {
       const id = await uuidOf([definition.id, version, after, cursor.serial_no].join('\n'));
-      const problem = await takeBackTo(env, db, definition, version, group, id);
+      const firmware = releaseOf(releases, version);
+      const problem = await takeBackTo(env, db, definition, { version, firmware }, group, id);
       if (problem !== undefined) problems.push(problem);
     }
     cursor = placeOf(last);
   }
+}
+
+/** The release a device means that says it runs this: it may spell the version otherwise. */
+function releaseOf(releases: readonly FirmwareRow[], said: string): FirmwareRow | undefined {
+  const same = releases.filter(({ version }) => sameVersion(version, said));
+  return (
+    same.find(({ version }) => version === said) ?? same.find(({ state }) => state === 'published') ?? same[0]
+  );
 }
 
 /** The members that have not been taken on to something else since they completed. */
@@ -52,21 +66,22 @@ async function stillOn(
     members.map(({ serial_no }) => serial_no),
   );
   // The ledger may not know yet that it has arrived: what it had before says nothing.
-  return members.filter(({ serial_no, from_version }) =>
-    [version, from_version, undefined, null].includes(running.get(serial_no)),
-  );
+  return members.filter(({ serial_no, from_version }) => {
+    const now = running.get(serial_no);
+    return (
+      now == null || sameVersion(now, version) || (from_version !== null && sameVersion(now, from_version))
+    );
+  });
 }
 
 async function takeBackTo(
   env: Env,
   db: Database,
   failed: Definition,
-  version: string,
+  { version, firmware }: { version: string; firmware: FirmwareRow | undefined },
   members: readonly Member[],
   id: string,
 ): Promise<string | undefined> {
-  const { kind, model } = failed.firmware;
-  const firmware = await findFirmwareNamed(db, { kind, model, name: failed.firmware.name ?? null, version });
   if (firmware?.state !== 'published') {
     return `${members.length} cannot go back: ${version} is ${firmware?.state === 'withdrawn' ? 'withdrawn' : 'not published'} for ${failed.firmware.model}`;
   }

@@ -1,11 +1,13 @@
-/** Whether devices fall silent after their update: asked of the fleet shards, decided in `silence.ts`. */
+/** Whether devices fall silent after their update, or go back: asked of the fleet shards, silence judged in `silence.ts`. */
 import { comparableDevices } from '../../store/campaign-targets.ts';
 import type { Database } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
-import type { LiveDevice } from '../fleet-shard/fleet-shard.ts';
+import type { LiveDevice, ShownDevice } from '../fleet-shard/fleet-shard.ts';
 import { COARSE_MS } from '../fleet-shard/presence.ts';
 import type { Book } from './book.ts';
-import { look } from './fleet.ts';
+import { inspect } from './fleet.ts';
+import { isBackFrom } from './joining.ts';
+import type { Member } from './member.ts';
 import { excessSilence, isTelling, type Sample } from './silence.ts';
 
 const EVERY_MS = 5000;
@@ -35,7 +37,7 @@ export class SilenceWatch {
     this.#db = db;
   }
 
-  /** Looks where it is time to, and notes in the state how many completed members of each stage are silent. */
+  /** Looks where it is time to, and notes in the state how many completed members of each stage are silent or back. */
   async sometimes(book: Book, now: number): Promise<void> {
     if (now - this.#lookedAt >= EVERY_MS) await this.look(book, now);
   }
@@ -43,26 +45,31 @@ export class SilenceWatch {
   async look(book: Book, now: number): Promise<void> {
     this.#lookedAt = now;
     const { state, members } = book;
-    if (!book.definition.policy.silence_gate) return;
+    const { silence_gate } = book.definition.policy;
     const stages = watched(book, now);
     // Before the first one has completed, too: in a last stage nobody may be left to compare with by then.
-    if (stages.length === 0 && state.control !== null) return;
+    if (stages.length === 0 && (!silence_gate || state.control !== null)) return;
     const most = Math.floor(SAMPLE / Math.max(1, stages.length));
     const updated = stages.map((stage) => ({
       stage,
-      serials: serials(members.inState(stage, 'completed', most)),
+      some: members.inState(stage, 'completed', most),
     }));
-    const untouched = serials(members.control(SAMPLE));
-    const live = await look(this.#env, [...untouched, ...updated.flatMap((some) => some.serials)]);
-    const usual = await this.#usual(book, sampleOf(recent(book, untouched, live), live), now);
-    for (const { stage, serials } of updated) {
-      const completed = state.counts[stage]?.completed ?? 0;
-      const excess = excessSilence(sampleOf(serials, live), usual);
-      const silent = Math.round((excess * completed) / Math.max(1, serials.length));
+    const untouched = silence_gate ? serials(members.control(SAMPLE)) : [];
+    const live = await inspect(this.#env, [...untouched, ...updated.flatMap(({ some }) => serials(some))]);
+    const usual = silence_gate
+      ? await this.#usual(book, sampleOf(recent(book, untouched, live), live), now)
+      : NOBODY;
+    for (const { stage, some } of updated) {
+      const all = (n: number) =>
+        Math.round((n * (state.counts[stage]?.completed ?? 0)) / Math.max(1, some.length));
+      const back = new Set(serials(some.filter((member) => isBack(book, member, live))));
+      const stayed = serials(some).filter((serial) => !back.has(serial));
+      const silent = all(excessSilence(sampleOf(stayed, live), usual));
       state.silence[stage] = silent;
-      // Who has come back and falls silent again, or another in its place, was not accepted.
+      state.back[stage] = all(back.size);
+      // Who has come back and is lost again, or another in its place, was not accepted.
       const accepted = state.accepted[stage];
-      if (accepted !== undefined) accepted.silent = Math.min(accepted.silent, silent);
+      if (accepted !== undefined) accepted.silent = Math.min(accepted.silent, silent + all(back.size));
     }
   }
 
@@ -82,7 +89,7 @@ export class SilenceWatch {
     const found = await comparableDevices(this.#db, id, firmware, since, SAMPLE);
     // The ledger may not know all of its members yet.
     const others = found.filter((serial) => book.members.get(serial) === undefined);
-    const live = await look(this.#env, others);
+    const live = await inspect(this.#env, others);
     return sampleOf(recent(book, others, live), live);
   }
 }
@@ -95,6 +102,18 @@ function watched({ state }: Book, now: number): number[] {
     return completed > 0 && isWatched ? [stage] : [];
   });
 }
+
+/** Whether it completed and did not stay; what was only downloaded has changed no device. */
+function isBack(
+  { definition: { firmware, policy } }: Book,
+  { serial_no, from_version }: Member,
+  live: Record<string, ShownDevice>,
+): boolean {
+  const shows = live[serial_no]?.shows;
+  return shows !== undefined && policy.kind !== 'download_only' && isBackFrom(firmware, from_version, shows);
+}
+
+const NOBODY: Sample = { devices: 0, silent: 0 };
 
 const serials = (members: readonly { serial_no: string }[]) => members.map(({ serial_no }) => serial_no);
 

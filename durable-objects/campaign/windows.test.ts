@@ -61,6 +61,11 @@ describe('a maintenance window', () => {
     const later = saturday + waitForWindow(skipped, null, saturday);
     expect(later).toBeLessThan(at('2026-03-29T02:00:00Z'));
     expect(waitForWindow(skipped, null, later)).toBe(0);
+    // What is left of it is open right behind the change; of one that is skipped whole nothing is.
+    const rest = [window({ ...early, from: '02:40', to: '03:10' })];
+    expect(saturday + waitForWindow(rest, null, saturday)).toBe(at('2026-03-29T01:00:00Z'));
+    const gone = [window({ ...early, from: '02:10', to: '02:50' })];
+    expect(saturday + waitForWindow(gone, null, saturday)).toBe(at('2026-03-30T00:10:00Z'));
   });
 
   it('is no limit where there is none', () => {

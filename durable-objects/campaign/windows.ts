@@ -1,5 +1,6 @@
 /** Whether updates may begin now, and when next. Pure. */
 import { type Day, DEVICE_ZONE, type MaintenanceWindow } from '../../protocol/api.ts';
+import type { Member } from './member.ts';
 
 const DAYS: readonly Day[] = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
 const dayNames: readonly (string | undefined)[] = DAYS;
@@ -19,12 +20,30 @@ export function waitForWindow(
   return Math.min(...windows.map((window) => waitFor(window, zoneOf(window, deviceZone), now)));
 }
 
+/**
+ * Until when a device that has not answered is not to blame, Unix milliseconds: no window is open now, and its time did
+ * not begin when one opened. `undefined` where it is to blame.
+ */
+export function excusedUntil(
+  windows: readonly MaintenanceWindow[],
+  { zone, offered_at }: Pick<Member, 'zone' | 'offered_at'>,
+  now: number,
+): number | undefined {
+  const wait = waitForWindow(windows, zone, now);
+  if (wait === 0 || offered_at === null) return undefined;
+  const atOpening =
+    waitForWindow(windows, zone, offered_at) === 0 &&
+    waitForWindow(windows, zone, offered_at - MINUTE_MS) > 0;
+  return atOpening ? undefined : now + wait;
+}
+
 /** The time zone that counts; a device that does not say its own has the window's fallback. */
 function zoneOf({ time_zone, fallback_time_zone }: MaintenanceWindow, deviceZone: string | null): string {
   return time_zone === DEVICE_ZONE ? (deviceZone ?? fallback_time_zone) : time_zone;
 }
 
-function waitFor({ days = [...DAYS], from, to }: MaintenanceWindow, zone: string, now: number): number {
+function waitFor(window: MaintenanceWindow, zone: string, now: number): number {
+  const { days = [...DAYS], from, to } = window;
   const here = minuteOfWeek(zone, now);
   const [start, end] = [minutes(from), minutes(to)];
   const length = end > start ? end - start : end + 24 * 60 - start;
@@ -36,9 +55,17 @@ function waitFor({ days = [...DAYS], from, to }: MaintenanceWindow, zone: string
   const wait = Math.min(...waits);
   if (wait === 0) return 0;
   const change = changeOfClocks(zone, now, wait);
-  // Where the change skips the beginning, or all of it, whoever waits looks again after it.
-  const exact = changeOfClocks(zone, now, wait - change) === change ? wait - change : wait;
-  return exact * MINUTE_MS - (now % MINUTE_MS);
+  const exact = wait - change;
+  if (changeOfClocks(zone, now, exact) === change) return exact * MINUTE_MS - (now % MINUTE_MS);
+  // It skips the beginning, or all of it: what is left of the window is open right behind it.
+  let [before, behind] = [exact, wait];
+  while (behind - before > 1) {
+    const middle = Math.floor((before + behind) / 2);
+    if (changeOfClocks(zone, now, middle) === change) behind = middle;
+    else before = middle;
+  }
+  const then = now - (now % MINUTE_MS) + behind * MINUTE_MS;
+  return then - now + waitFor(window, zone, then);
 }
 
 /** By how many minutes more than have passed the zone's clock will be ahead after so many. */

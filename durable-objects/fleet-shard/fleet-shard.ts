@@ -24,8 +24,8 @@ import { tellCampaigns } from './campaigns.ts';
 import { DeletedDevices } from './deleted-devices.ts';
 import { EarlyMessages } from './early-messages.ts';
 import { recordEvents } from './events.ts';
-import type { DeviceMessage, Refusal, SingleMessage } from './messages.ts';
-import { isLate, isNews, type Presence, recordAfter, recordOf, saidAt } from './presence.ts';
+import type { DeviceMessage, Heard, Refusal, SingleMessage } from './messages.ts';
+import { isLate, isNews, type Presence, recordAfter, recordOf, saidAt, shownBy } from './presence.ts';
 import { Presences } from './presences.ts';
 import { Uplinks } from './uplinks.ts';
 import { UsedTokens } from './used-tokens.ts';
@@ -42,6 +42,11 @@ export interface LiveDevice {
   state?: string | undefined;
   battery?: number | undefined;
   temperature?: number | undefined;
+}
+
+/** The same, with what runs there as far as that is remembered. */
+export interface ShownDevice extends LiveDevice {
+  shows?: Pick<Heard, 'current_firmware' | 'apps'>;
 }
 
 export class FleetShard extends DurableObject<Env> {
@@ -121,6 +126,17 @@ export class FleetShard extends DurableObject<Env> {
         const known = this.#presences.get(serial);
         if (known === undefined || known.last_seen === 0) return [];
         return [[serial, { online: known.online, last_seen: known.last_seen, ...known.readings }]];
+      }),
+    );
+  }
+
+  /** The same, and what runs there: not known of devices that were not heard since the shard's memory was lost. */
+  async inspect(serialNos: string[]): Promise<Record<string, ShownDevice>> {
+    const live = await this.look(serialNos);
+    return Object.fromEntries(
+      Object.entries(live).map(([serial, device]) => {
+        const shows = shownBy(this.#presences.get(serial)?.record);
+        return [serial, shows === undefined ? device : { ...device, shows }];
       }),
     );
   }
@@ -349,7 +365,7 @@ export class FleetShard extends DurableObject<Env> {
     const heard = known !== undefined && known.last_seen > 0;
     return {
       serial_no: serialNo,
-      status: known?.online === true ? 'online' : 'offline',
+      status: known?.online !== true ? 'offline' : this.#watches.isClaimed(serialNo) ? 'updating' : 'online',
       current_firmware: known?.record?.current_firmware ?? null,
       last_seen: heard ? new Date(known.last_seen).toISOString() : null,
       ...known?.readings,

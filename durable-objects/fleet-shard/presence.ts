@@ -1,4 +1,5 @@
 /** When a device counts as online, and what of a message is news for the ledger. Pure. */
+import { z } from 'zod';
 import { SESSION_S } from '../../protocol/bridge.ts';
 import type { Heartbeat } from '../../protocol/messages.ts';
 import type { DeviceReport, DeviceRow, ReportedDevice } from '../../store/devices.ts';
@@ -129,7 +130,20 @@ function differsBy(known: number | null, said: number | undefined, step: number)
   return known === null || Math.abs(known - said) >= step;
 }
 
+/** What a device runs by its record; `undefined` where that is not known. */
+export function shownBy(
+  record: Recorded | undefined,
+): { current_firmware: string; apps: Record<string, string> } | undefined {
+  if (record === undefined || record.current_firmware === null) return undefined;
+  const { current_firmware, apps } = record;
+  return { current_firmware, apps: apps === null ? {} : parseCanonical(apps) };
+}
+
 /** The same apps always give the same text: a device and the database order keys as they like. */
 function canonical(apps: Record<string, string>): string {
   return JSON.stringify(Object.entries(apps).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
+
+const appList = z.array(z.tuple([z.string(), z.string()]));
+const parseCanonical = (apps: string): Record<string, string> =>
+  Object.fromEntries(appList.parse(JSON.parse(apps)));

@@ -105,6 +105,11 @@ export class Watches {
     return refused;
   }
 
+  /** Whether any campaign has reserved it for its update. */
+  isClaimed(serialNo: string): boolean {
+    return this.#sql.exec('SELECT 1 FROM claims WHERE serial_no = ?', serialNo).toArray().length > 0;
+  }
+
   /** The campaign has these devices no longer reserved: others may have them meanwhile. */
   yield(campaignId: string, serialNos: readonly string[]): void {
     this.#sql.exec(

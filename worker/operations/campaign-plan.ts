@@ -1,6 +1,6 @@
 /** What a campaign would do before it is started: its stages, its devices, and what makes no sense. */
 import { artifactOf, type Definition } from '../../durable-objects/campaign/definition.ts';
-import { newMember } from '../../durable-objects/campaign/joining.ts';
+import { isNewer, newMember } from '../../durable-objects/campaign/joining.ts';
 import {
   groupsBehindLead,
   leadOf,
@@ -95,8 +95,9 @@ export async function previewCampaign(
   };
   const eligible = new InOrder();
   const skipped = new Map<string, number>();
-  const sample: CampaignPreview['sample'] = [];
+  const first = new First();
   let found = 0;
+  let goingBack = 0;
   for await (const { devices } of targetDevices(db, firmware.model, target)) {
     found += devices.length;
     for (const device of devices) {
@@ -107,16 +108,19 @@ export async function previewCampaign(
       }
       const { id, serial_no, current_firmware, group } = device;
       eligible.add(serial_no, group ?? '');
-      if (sample.length < SAMPLE) sample.push({ id, serial_no, current_firmware });
+      if (isNewer(current_firmware, firmware)) goingBack += 1;
+      first.add({ id, serial_no, current_firmware });
     }
   }
   const { percentage = 100, serial_nos: serialNos = [] } = target;
   const count = sampleSize(target, eligible.size, () => eligible.below(sampleBound(percentage)));
   return {
     count,
-    sample,
+    sample: first.list(count),
     skipped: [...skipped].map(([error, n]) => ({ error, count: n })),
     unknown_serial_nos: serialNos.length === 0 ? null : new Set(serialNos).size - found,
+    // Of a sample, as many as there are in it on average.
+    would_go_back: Math.round((goingBack * count) / Math.max(1, eligible.size)),
     new_to_fleet: !(await isInstalled(db, firmware)),
     stages: stageSizes(
       stages,
@@ -124,6 +128,23 @@ export async function previewCampaign(
       groupsBehindLead(stages, count, (first) => eligible.groups(first)),
     ),
   };
+}
+
+/** The few devices that a campaign would take first. */
+class First {
+  #devices: CampaignPreview['sample'] = [];
+
+  add(device: CampaignPreview['sample'][number]): void {
+    const order = ({ serial_no }: { serial_no: string }) => hash32(serial_no);
+    const last = this.#devices.at(-1);
+    if (last !== undefined && this.#devices.length === SAMPLE && order(device) >= order(last)) return;
+    this.#devices = [...this.#devices, device].sort((a, b) => order(a) - order(b)).slice(0, SAMPLE);
+  }
+
+  /** The first `most` of them, by serial number. */
+  list(most: number): CampaignPreview['sample'] {
+    return this.#devices.slice(0, most).sort((a, b) => (a.serial_no < b.serial_no ? -1 : 1));
+  }
 }
 
 /** A target's devices and their groups in the order in which a campaign takes them, a number each: there are millions. */

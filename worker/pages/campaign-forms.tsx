@@ -1,6 +1,7 @@
 /** `/campaigns/new`, `/campaigns/preview`, `/campaigns/{id}/edit`: the forms that make and change a campaign. */
 import { Hono } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
+import { fingerprint } from '../../durable-objects/campaign/change.ts';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import {
   type CampaignPreview,
@@ -122,23 +123,44 @@ export const campaignForms = new Hono<AppEnv>()
     return c.html(page(`Devices for ${row.name}`, viewerOf(c), '/campaigns', preview), 200, Vary);
   })
   .get('/campaigns/:id/edit', signedIn('operate'), async (c) => {
-    const { campaign } = await campaignNow(c, c.req.param('id'));
-    return editPage(c, campaign.id, { ...fieldsOfPolicy(campaign), name: campaign.name });
+    return editPage(c, (await theCampaign(c, c.req.param('id'))).row);
   })
   .post('/campaigns/:id/edit', signedIn('operate'), async (c) => {
     const found = await theCampaign(c, c.req.param('id'));
-    const fields = fieldsOf(await c.req.parseBody());
+    const { seen, ...fields } = fieldsOf(await c.req.parseBody());
     try {
-      await changeCampaign(c, found.row.id, changeOf(fields, found.row));
+      const edit = changeOf(fields, found.row);
+      await changeCampaign(c, found.row.id, edit, async ({ row }) => {
+        if (seen !== (await fingerprint(row))) throw changedMeanwhile();
+      });
       return c.redirect(`/campaigns/${found.row.id}`, 303);
     } catch (error) {
-      return editPage(c, found.row.id, fields, await troubleOf(error, fields));
+      const errors = await troubleOf(error, fields);
+      const isStale = error instanceof ProblemError && error.status === 412;
+      const { row } = await theCampaign(c, found.row.id);
+      return isStale ? editPage(c, row, undefined, errors) : editPage(c, found.row, fields, errors);
     }
   });
 
-async function editPage(c: AppContext, id: string, values: Record<string, string>, errors?: FieldErrors) {
-  const { campaign } = await campaignNow(c, id);
-  const content = <CampaignEdit campaign={campaign} values={values} errors={errors} />;
+const changedMeanwhile = () =>
+  new ProblemError(
+    412,
+    'Changed meanwhile',
+    'Somebody has changed it since you opened this page. This is how it is now: make your change again.',
+  );
+
+/** The form with what was typed, else as the campaign is. */
+async function editPage(
+  c: AppContext,
+  row: CampaignRow,
+  typed?: Record<string, string>,
+  errors?: FieldErrors,
+) {
+  const { campaign } = await campaignNow(c, row.id);
+  const values = typed ?? { ...fieldsOfPolicy(campaignPolicy.parse(row.policy)), name: row.name };
+  const content = (
+    <CampaignEdit campaign={campaign} values={values} seen={await fingerprint(row)} errors={errors} />
+  );
   return c.html(
     page(`Change ${campaign.name}`, viewerOf(c), '/campaigns', content),
     errors === undefined ? 200 : 422,
