@@ -46,6 +46,21 @@ export function sameVersion(a: string, b: string): boolean {
   return a === b || (parseVersion(a) !== undefined && compareVersions(a, b) === 0);
 }
 
+/** How devices may spell this version, build metadata aside: with and without `v`, and without trailing zeros. */
+export function spellings(text: string): string[] {
+  const version = parseVersion(text);
+  if (version === undefined) return [text];
+  const { numbers, prerelease } = version;
+  const needed = Math.max(1, numbers.findLastIndex((number) => number !== 0n) + 1);
+  const behind = prerelease.length === 0 ? '' : `-${prerelease.join('.')}`;
+  const said = [1, 2, 3, 4]
+    .filter((parts) => parts >= needed)
+    .flatMap((parts) =>
+      ['', 'v', 'V'].map((prefix) => `${prefix}${numbers.slice(0, parts).join('.')}${behind}`),
+    );
+  return [...new Set([text, ...said])];
+}
+
 /** One comparison of a range, such as `< v1.1.0`. */
 interface Comparator {
   readonly operator: '<' | '<=' | '>' | '>=' | '=' | '!=';

@@ -1,7 +1,7 @@
 /** Which devices a campaign is for. */
 import { and, asc, eq, gt, isNull, notExists, type SQL, sql } from 'drizzle-orm';
 import type { CampaignTarget } from '../protocol/api.ts';
-import { inRange, parseVersionRange } from '../protocol/version.ts';
+import { inRange, parseVersionRange, spellings } from '../protocol/version.ts';
 import type { Database } from './connection.ts';
 import type { FirmwareRow } from './firmware.ts';
 import { groupsCondition } from './groups.ts';
@@ -101,7 +101,9 @@ export async function comparableDevices(
         eq(devices.model, model),
         isNull(devices.decommissionedAt),
         gt(devices.lastSeen, heardSince),
-        kind === 'firmware' ? sql`${devices.currentFirmware} IS DISTINCT FROM ${version}` : undefined,
+        kind === 'firmware'
+          ? sql`(${devices.currentFirmware} = ANY(${sql.param(spellings(version))}::text[])) IS NOT TRUE`
+          : undefined,
         notExists(members),
       ),
     )

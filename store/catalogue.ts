@@ -1,7 +1,7 @@
 /** The catalogue around firmware: which models there are, what is their latest, and where something is installed. */
 import { and, asc, eq, inArray, type SQL, sql } from 'drizzle-orm';
 import type { CatalogueModel, Installations } from '../protocol/api.ts';
-import { compareVersions } from '../protocol/version.ts';
+import { compareVersions, spellings } from '../protocol/version.ts';
 import type { Database } from './connection.ts';
 import { type FirmwareRow, sameName } from './firmware.ts';
 import { allCampaigns, campaignDevices, campaigns, devices, firmware } from './schema.ts';
@@ -32,13 +32,15 @@ type Installable = Pick<FirmwareRow, 'kind' | 'name' | 'model' | 'version'>;
 
 /** Devices that show this firmware, or this app, as their own. */
 function installedOn(row: Installable): SQL | undefined {
+  const versions = spellings(row.version);
   if (row.kind === 'firmware') {
-    return and(eq(devices.model, row.model), eq(devices.currentFirmware, row.version));
+    return and(eq(devices.model, row.model), inArray(devices.currentFirmware, versions));
   }
+  const any = sql`ANY(${sql.param(versions)}::text[])`;
   const shown =
     row.name === null
-      ? sql`EXISTS (SELECT FROM jsonb_each_text(${devices.apps}) a WHERE a.value = ${row.version})`
-      : sql`${devices.apps} ->> ${row.name} = ${row.version}`;
+      ? sql`EXISTS (SELECT FROM jsonb_each_text(${devices.apps}) a WHERE a.value = ${any})`
+      : sql`${devices.apps} ->> ${row.name} = ${any}`;
   return and(eq(devices.model, row.model), shown);
 }
 

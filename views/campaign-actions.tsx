@@ -15,6 +15,8 @@ export interface Approval {
   /** The settings ask for it. */
   needed: boolean;
   approved_by: string | null;
+  /** Stands for the campaign as it is shown. */
+  seen: string;
   /** Who looks at it made it, or has approved it. */
   mine: boolean;
   approvedByMe: boolean;
@@ -26,12 +28,12 @@ const Draft = ({ to, approval }: { to: string; approval: Approval | undefined })
   return (
     <>
       {waits && !approval.mine ? (
-        <Action to={`${to}/approve`} kind="primary">
+        <Action to={`${to}/approve`} kind="primary" seen={approval.seen}>
           Approve
         </Action>
       ) : null}
       {waits || (needed && approval.approvedByMe) ? null : (
-        <Action to={`${to}/start`} kind="primary">
+        <Action to={`${to}/start`} kind="primary" seen={approval?.seen}>
           Start
         </Action>
       )}

@@ -108,12 +108,16 @@ export const Action = ({
   to,
   children,
   kind,
+  seen,
 }: {
   to: string;
   children: Child;
   kind?: 'primary' | 'danger';
+  /** Stands for what is shown: it is sent back, so that nothing else is meant. */
+  seen?: string | undefined;
 }) => (
   <form method="post" action={to}>
+    {seen === undefined ? null : <input type="hidden" name="seen" value={seen} />}
     <button class={kind ?? ''}>{children}</button>
   </form>
 );

@@ -20,6 +20,8 @@ export class Book {
   readonly pace: Pace;
   /** Percentages of downloads by serial number; only in memory. */
   readonly progress = new Map<string, number>();
+  /** When that was said, Unix seconds of the device's clock. */
+  readonly #progressAt = new Map<string, number>();
   /** Counts the changes of members. */
   changes = 0;
   /** The last untouched member of a stage, once it is known: the rows behind it need not be looked through again. */
@@ -179,6 +181,18 @@ export class Book {
     );
   }
 
+  /** How far a download is; what was said before the latest says nothing. */
+  noteProgress(serialNo: string, percent: number, saidAt: number): void {
+    if (saidAt < (this.#progressAt.get(serialNo) ?? 0)) return;
+    this.progress.set(serialNo, percent);
+    this.#progressAt.set(serialNo, saidAt);
+  }
+
+  #forgetProgress(serialNo: string): void {
+    this.progress.delete(serialNo);
+    this.#progressAt.delete(serialNo);
+  }
+
   /** Untouched members of the stages that are open, behind the cursor, in their order. */
   untouched(limit: number): Member[] {
     const { stage, cursor } = this.state;
@@ -204,7 +218,7 @@ export class Book {
     }
     this.#countFailure(member, -1);
     this.#countFailure(next, 1);
-    if (isFinal(next.state)) this.progress.delete(member.serial_no);
+    if (isFinal(next.state) || next.state === 'pending') this.#forgetProgress(member.serial_no);
     this.#touched.delete(member.serial_no);
     this.#touched.add(member.serial_no);
     this.changes += 1;

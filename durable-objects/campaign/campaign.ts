@@ -204,7 +204,7 @@ export class Campaign extends DurableObject<Env> {
       (member, { serial_no, ...said }) => {
         const { report } = said;
         if (report.status === 'downloading' && report.progress !== undefined && !isFinal(member.state)) {
-          book.progress.set(serial_no, report.progress);
+          book.noteProgress(serial_no, report.progress, report.timestamp);
         }
         return afterDelivery(member, said, book.policy, now);
       },

@@ -49,19 +49,19 @@ export function judge(input: GateInput): Verdict {
   }
   const tooMany = exceeded(input);
   if (tooMany !== undefined) return { kind: 'stop', reason: tooMany };
-  const back = Math.max(0, input.back - accepted.silent);
-  const succeeded = percent(Math.max(0, counts.completed - back) + accepted.members, members);
+  const stayed = Math.max(0, counts.completed - lostOf(input));
+  const succeeded = percent(stayed + accepted.members, members);
   const enough = succeeded >= stage.success_threshold;
   if (!enough && unfinished(counts) === 0) {
     return {
       kind: 'stop',
-      reason: `stage "${stage.name}" stopped: all finished and ${below(succeeded)} % succeeded, less than ${stage.success_threshold} %`,
+      reason: `stage "${stage.name}" stopped: all finished and ${below(succeeded, stage.success_threshold)} % succeeded, less than ${stage.success_threshold} %`,
     };
   }
   const bakeMs = stage.min_duration_s * 1000 - open_ms;
   if (enough && bakeMs <= 0) return { kind: 'pass' };
   const needs = [`${stage.success_threshold} %`];
-  const has = [`${below(succeeded)} %`];
+  const has = [`${below(succeeded, stage.success_threshold)} %`];
   if (stage.min_duration_s > 0) {
     needs.push(duration(stage.min_duration_s));
     has.push(`${duration(Math.floor(open_ms / 1000))} so far`);
@@ -77,7 +77,7 @@ export function exceeded(input: Omit<GateInput, 'open_ms' | 'proven'>): string |
   const { stage, policy, counts, failures, accepted } = input;
   const members = participants(counts);
   if (members === 0) return undefined;
-  const lost = Math.max(0, input.silent + input.back - accepted.silent);
+  const lost = lostOf(input);
   const failed = Math.max(0, weighted(policy, failures) - accepted.failures) + lost;
   const many = Math.max(0, counts.failed + counts.rollback - accepted.members) + lost;
   const finished = counts.completed + counts.failed + counts.rollback;
@@ -87,8 +87,12 @@ export function exceeded(input: Omit<GateInput, 'open_ms' | 'proven'>): string |
   if (share <= policy.failure_threshold) return undefined;
   const what = lost > 0 ? `${lostHow(input)} after the update` : 'failed';
   const weighing = failed === many ? '' : ` and weigh as ${show(failed)}`;
-  return `stage "${stage.name}" stopped: ${many} of ${whole}${of === '' || whole === members ? '' : ` ${of}`} ${what}${weighing} (${above(share)} %), more than ${policy.failure_threshold} %`;
+  return `stage "${stage.name}" stopped: ${many} of ${whole}${of === '' || whole === members ? '' : ` ${of}`} ${what}${weighing} (${above(share, policy.failure_threshold)} %), more than ${policy.failure_threshold} %`;
 }
+
+/** Members that completed and did not stay, beyond those accepted. */
+const lostOf = ({ silent, back, accepted }: Pick<GateInput, 'silent' | 'back' | 'accepted'>): number =>
+  Math.max(0, silent + back - accepted.silent);
 
 const lostHow = ({ silent, back }: Pick<GateInput, 'silent' | 'back'>): string =>
   back === 0
@@ -110,8 +114,14 @@ const failedSoFar = ({ failed, rollback }: Counts): string =>
 
 const show = (n: number): string => String(Math.round(n * 100) / 100);
 /** Shares as they are shown beside the threshold they have not reached, or have passed: never as if they were it. */
-const below = (share: number): string => String(Math.floor(tenths(share)) / 10);
-const above = (share: number): string => String(Math.ceil(tenths(share)) / 10);
+const below = (share: number, threshold: number): string => {
+  const near = Math.round(share * 10) / 10;
+  return String(near < threshold ? near : Math.floor(tenths(share)) / 10);
+};
+const above = (share: number, threshold: number): string => {
+  const near = Math.round(share * 10) / 10;
+  return String(near > threshold ? near : Math.ceil(tenths(share)) / 10);
+};
 const tenths = (share: number): number => Math.round(share * 1e10) / 1e9;
 
 /** Seconds in words: `2 h 5 min`. */

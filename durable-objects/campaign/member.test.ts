@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type CampaignPolicy, campaignPolicy } from '../../protocol/api.ts';
+import { type CampaignPolicy, campaignPolicy, type UpdateState } from '../../protocol/api.ts';
 import type { UpdateReport } from '../../protocol/messages.ts';
 import {
   afterDelivery,
@@ -10,6 +10,7 @@ import {
   type Change,
   isDue,
   isFinal,
+  isStarted,
   type Member,
   offer,
   postpone,
@@ -20,6 +21,7 @@ import { newMemberRow } from './member-fixture.ts';
 const policy: CampaignPolicy = campaignPolicy.parse({ update_timeout_s: 600, max_attempts: 1 });
 const T0 = 1_700_000_000_000;
 const HOUR = 3_600_000;
+const STEPS: readonly UpdateState[] = ['downloading', 'installing', 'rebooting'];
 const fresh = newMemberRow(T0);
 const apply = (member: Member, change: Change): Member => ({ ...member, ...change });
 const report = (status: UpdateReport['status'], more: Partial<UpdateReport> = {}): UpdateReport => ({
@@ -67,6 +69,17 @@ describe("a device's update", () => {
     const again = apply(waits, offer(waits, T0 + 700_000));
     const silent = apply(again, afterTime(again, policy, T0 + 730_000));
     expect(afterTime(silent, policy, T0 + 1_201_000)).toMatchObject({ state: 'failed', error: 'no_answer' });
+  });
+
+  it('that has declined is asked again before it fails: after a pause, outside a window, for want of room', () => {
+    const later = say(offered, 'rejected');
+    const over = T0 + 601_000;
+    expect(afterTime({ ...later, next_at: over + 1 }, policy, over)).toMatchObject({ failure: 'rejected' });
+    expect(afterTime(later, policy, over, true)).toEqual({ offered_at: over });
+    expect(afterTime(later, policy, over)).toEqual({ offered_at: over });
+    const again = apply(later, offer(later, T0 + 599_000));
+    expect(afterTime(again, policy, over)).toBeUndefined();
+    expect(afterTime(again, policy, T0 + 629_000)).toMatchObject({ state: 'failed' });
   });
 
   it('is not late where its window closed on it, but is where it did not answer all through one', () => {
@@ -251,6 +264,8 @@ describe("a device's update", () => {
             } else if (m.state === 'pending' && (m.attempt === 0 || isDue(m, now)))
               m = apply(m, offer(m, now));
             if (isFinal(before.state)) expect(m).toEqual(before);
+            if (isStarted(before.state) && isStarted(m.state))
+              expect(STEPS.indexOf(m.state)).toBeGreaterThanOrEqual(STEPS.indexOf(before.state));
             expect(m.attempt).toBeLessThanOrEqual(max_attempts);
             expect(isFinal(m.state)).toBe(m.finished_at !== null);
           }
@@ -293,7 +308,9 @@ describe('an update its user may postpone', () => {
 
   it('fails as declined when its device still says no after that', () => {
     const later = hear(offered, 'deferred', T0 + 1, T0 + 24 * HOUR);
-    const over = apply(later, afterTime(later, soft, T0 + 24 * HOUR + 600_000));
+    const last = T0 + 24 * HOUR + 599_000;
+    const again = hear(apply(later, offer(later, last)), 'deferred', last);
+    const over = apply(again, afterTime(again, soft, T0 + 24 * HOUR + 600_000));
     expect(over).toMatchObject({ state: 'failed', failure: 'rejected', error: 'deferred' });
   });
 

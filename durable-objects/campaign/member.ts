@@ -223,11 +223,12 @@ export function afterTime(member: Member, policy: CampaignPolicy, now: number, i
     const detail = `no end within ${policy.update_timeout_s} s; last heard of as ${member.state}`;
     return afterFailure(member, { error: 'timeout', detail, failure: 'timeout' }, policy, now);
   }
+  // An offer that stands may still be answered.
+  if (member.state === 'offered' && member.next_at !== null && now < member.next_at) return undefined;
   if (over) {
     const { error, detail } = member;
-    // Who is there, and waits for its turn, has been made no offer.
-    const excused = isPaused || isDue(member, now) ? now : excusedUntil(policy.windows, member, now);
-    if (excused !== undefined && error === null) return restart(member, excused);
+    const excused = excusedAt(member, policy, now, isPaused);
+    if (excused !== undefined) return anotherChance(member, policy, excused);
     if (error !== null) return { ...ended(now), state: 'failed', failure: 'rejected', error, detail };
     const said = `the device did not take the offer within ${policy.update_timeout_s} s`;
     return afterFailure(member, { error: NO_ANSWER, detail: said, failure: 'timeout' }, policy, now);
@@ -261,6 +262,26 @@ export const postpone = (member: Member, until: number, detail: string): Change 
 /** It could not take its offer until `at`: its time runs from there, unless it has answered. */
 export const restart = ({ state, offered_at, error }: Member, at: number): Change =>
   offered_at === null || error !== null || isStarted(state) ? undefined : { offered_at: at };
+
+/** When a member whose time is over has its time again, since it could not be offered the update; else `undefined`. */
+function excusedAt(
+  member: Member,
+  policy: CampaignPolicy,
+  now: number,
+  isPaused: boolean,
+): number | undefined {
+  // Who is there, or is to be asked again, waits for its turn.
+  const waits = isDue(member, now) && (member.next_at ?? now) < overAt(member, policy);
+  if (isPaused || waits) return now;
+  const wasAsked = member.error !== null && policy.kind === 'soft';
+  return wasAsked ? undefined : excusedUntil(policy.windows, member, now);
+}
+
+/** The same where its time is over, also for one that has declined: it could not be asked again. */
+const anotherChance = (member: Member, policy: CampaignPolicy, at: number): Change =>
+  restart(member, at) ?? {
+    offered_at: policy.kind === 'soft' ? at - policy.postpone_limit_s * 1000 : at,
+  };
 
 /** It was left out, and is no longer: as it was before anything. */
 export const takeIn = ({ from_version }: Member): Change => ({
@@ -314,7 +335,8 @@ export const leave = (member: Member, error: string, detail: string, now: number
 export function wakeAt(member: Member, policy: CampaignPolicy): number | null {
   if (isFinal(member.state)) return null;
   const over = member.attempt === 0 ? Number.POSITIVE_INFINITY : overAt(member, policy);
-  const at = Math.min(over, member.next_at ?? Number.POSITIVE_INFINITY);
+  const { state, next_at } = member;
+  const at = state === 'offered' && next_at !== null ? next_at : Math.min(over, next_at ?? over);
   return Number.isFinite(at) ? at : null;
 }
 

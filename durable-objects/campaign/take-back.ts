@@ -85,13 +85,14 @@ async function takeBackTo(
   if (firmware?.state !== 'published') {
     return `${members.length} cannot go back: ${version} is ${firmware?.state === 'withdrawn' ? 'withdrawn' : 'not published'} for ${failed.firmware.model}`;
   }
-  const { max_concurrent, rate_per_minute, update_timeout_s, max_attempts, windows, max_per_gateway } =
+  const { max_concurrent, rate_per_minute, ramp, update_timeout_s, max_attempts, windows, max_per_gateway } =
     failed.policy;
   const policy = campaignPolicy.parse({
     stages: [{ name: 'everyone', percentage: 100, success_threshold: 0 }],
     failure_threshold: 100,
     max_concurrent,
     rate_per_minute,
+    ramp,
     update_timeout_s,
     max_attempts,
     windows,

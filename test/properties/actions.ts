@@ -6,6 +6,8 @@ export type Action =
   | { do: 'tick' | 'pause' | 'cancel' | 'resume' | 'retry' | 'advance' }
   /** Devices speak of their updates: in one call, as a fleet shard brings it. */
   | { do: 'report'; reports: { serial_no: string; status: UpdateReport['status'] }[] }
+  /** What was delivered so many calls before comes once more, as a bridge brings it that was cut off. */
+  | { do: 'redeliver'; back: number }
   /** A device's heartbeat. */
   | { do: 'hear'; serial_no: string; version: string }
   /** A device asks for itself. */

@@ -35,6 +35,7 @@ export class Promises {
     if (this.#last !== undefined) this.#goesForward(this.#last, seen, done.do === 'retry');
     this.#noMoreThanAllowed(seen);
     this.#nobodyBeginsWhileHeld(done, ok, seen);
+    if (action.do === 'check' && ok) this.#mayHaveIt(action.serial_no);
     laterStagesAreUntouched(seen);
     if (action.do === 'tick' && this.#last !== undefined) nothingIsSentOnceStopped(this.#last, seen);
     if (action.do === 'tick' && this.#last !== undefined) this.#gateHasActed(this.#last, seen);
@@ -96,6 +97,16 @@ export class Promises {
       this.#held = { by: done.do, ever: queued.ever };
       assert.equal(queued.waiting, 0);
     }
+  }
+
+  /** A device that asked was given its update: while nobody may begin, only one that had begun. */
+  #mayHaveIt(serialNo: string): void {
+    if (this.#held === undefined) return;
+    const was = this.#last?.members.find(({ serial_no }) => serial_no === serialNo);
+    assert.ok(
+      was !== undefined && isUnderWay(was) && was.state !== 'offered',
+      `${serialNo} is given its update after the acknowledged ${this.#held.by}`,
+    );
   }
 
   /** What a tick finds stops the campaign; what comes of the tick itself, the next one. */

@@ -57,19 +57,33 @@ export { Coordinator, FleetShard, FleetStream, Releases } from '../../worker/ind
 
 type Stub = DurableObjectStub<Campaign>;
 
+const delivered = new Map<string, Parameters<real.Campaign['report']>[0][]>();
+
+/** Everything that was ever reported to a campaign. */
+function deliveredTo({ name = '' }: Stub) {
+  const before = delivered.get(name) ?? [];
+  delivered.set(name, before);
+  return before;
+}
+
 async function act(campaign: Stub, action: Action): Promise<{ ok: boolean }> {
   switch (action.do) {
     case 'tick':
       await campaign.tick();
       return { ok: true };
-    case 'report':
-      await campaign.report(
-        action.reports.map(({ serial_no, status }) => ({
-          serial_no,
-          digest: crypto.randomUUID(),
-          report: { campaign_id: campaign.name ?? '', status, timestamp: 0 },
-        })),
-      );
+    case 'report': {
+      const timestamp = Math.floor(Date.now() / 1000);
+      const items = action.reports.map(({ serial_no, status }) => ({
+        serial_no,
+        digest: `${serial_no} ${status} ${timestamp}`,
+        report: { campaign_id: campaign.name ?? '', status, timestamp },
+      }));
+      deliveredTo(campaign).push(items);
+      await campaign.report(items);
+      return { ok: true };
+    }
+    case 'redeliver':
+      await campaign.report(deliveredTo(campaign).at(-action.back) ?? []);
       return { ok: true };
     case 'hear':
       await campaign.hear([{ serial_no: action.serial_no, current_firmware: action.version, apps: {} }]);

@@ -9,11 +9,12 @@ import { findDeviceBySerial } from '../../store/devices.ts';
 import { CampaignPage } from '../../views/campaign-live.tsx';
 import { Campaigns } from '../../views/campaigns.tsx';
 import { errorPage, page } from '../../views/layout.tsx';
+import { etagOf } from '../api/etag.ts';
 import { theCampaign } from '../api/lookup.ts';
 import { may } from '../auth/principal.ts';
 import type { AppContext, AppEnv } from '../context.ts';
 import { campaignErrors } from '../operations/campaign-reports.ts';
-import { act, CAMPAIGN_ACTIONS, campaignNow, skipDevice } from '../operations/campaigns.ts';
+import { act, CAMPAIGN_ACTIONS, campaignNow, campaignOfRow, skipDevice } from '../operations/campaigns.ts';
 import { ProblemError, problemOf } from '../problem.ts';
 import { fieldsOf, queryOf } from './query.ts';
 import { signedIn, viewerOf } from './session.tsx';
@@ -24,7 +25,8 @@ const filter = paging.extend({
 });
 
 async function campaignPage(c: AppContext, id: string, problem?: string) {
-  const { campaign, metrics, latest } = await campaignNow(c, id);
+  const now = await campaignNow(c, id);
+  const { campaign, metrics, latest } = now;
   const errors =
     metrics.errors.length === 0
       ? errorReportOf([], '', false)
@@ -35,6 +37,7 @@ async function campaignPage(c: AppContext, id: string, problem?: string) {
   const approval = {
     needed: campaign.status === 'draft' && (await readSettings(c.env)).approve_campaigns,
     approved_by,
+    seen: await etagOf(now),
     mine: created_by === actor,
     approvedByMe: approved_by === actor,
   };
@@ -55,6 +58,13 @@ async function campaignPage(c: AppContext, id: string, problem?: string) {
     problem === undefined ? 200 : 409,
   );
 }
+
+const changedMeanwhile = () =>
+  new ProblemError(
+    409,
+    'Changed meanwhile',
+    'Somebody has changed the campaign since you opened this page. This is how it is now.',
+  );
 
 /** Does it and shows the campaign; where it cannot be done, with the reason. */
 async function orSay(c: AppContext, id: string, action: () => Promise<void>) {
@@ -102,9 +112,14 @@ export const campaigns = new Hono<AppEnv>()
     const { id, action } = c.req.param();
     const known = CAMPAIGN_ACTIONS.find((name) => name === action);
     if (known === undefined) return c.html(errorPage('Not found', 'There is no such page.'), 404);
-    const { error, stage } = fieldsOf(await c.req.parseBody());
+    const { error, stage, seen } = fieldsOf(await c.req.parseBody());
     const detail = { error, ...(stage === undefined ? {} : { stage: Number(stage) }) };
-    return orSay(c, id, async () => act(c, await theCampaign(c, id), known, detail));
+    return orSay(c, id, async () => {
+      const found = await theCampaign(c, id);
+      if (seen !== undefined && seen !== (await etagOf(await campaignOfRow(c, found))))
+        throw changedMeanwhile();
+      await act(c, found, known, detail);
+    });
   })
   .get('/live/campaigns/:id', signedIn('read'), async (c) => {
     const { row } = await theCampaign(c, c.req.param('id'));
