@@ -170,6 +170,10 @@ describe('changing a campaign', () => {
     await deliver(sky, [{ serial_no: 'CH-LOAD-0', channel: 'status', payload }]);
     await eventually('the download', async () => (await one()).body.status === 'downloading');
     expect((await one()).body.progress).toBe(45);
+    // What was said before that comes late.
+    const late = { ...payload, progress: 20, timestamp: payload.timestamp - 60 };
+    await deliver(sky, [{ serial_no: 'CH-LOAD-0', channel: 'status', payload: late }]);
+    expect((await one()).body.progress).toBe(45);
     const { body } = await sky.api('GET', `/campaigns/${id}/devices?status=downloading`);
     expect(body.items).toMatchObject([{ serial_no: 'CH-LOAD-0', progress: 45 }]);
   });

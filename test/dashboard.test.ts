@@ -278,6 +278,29 @@ describe('the dashboard in a real browser', () => {
     expect(await page.getByRole('cell', { name: 'failed', exact: true }).count()).toBe(1);
   });
 
+  it('starts and changes a campaign only as it was shown', async () => {
+    const model = 'DASH-SEEN';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model });
+    const { body: draft } = await sky.api('POST', '/campaigns', { name: 'seen', firmware_id: firmware.id });
+    const path = `/campaigns/${draft.id}`;
+    const said = (more: object) => sky.api('PUT', path, more);
+    const page = await signedIn();
+    await page.goto(`${path}/edit`);
+    await said({ failure_threshold: 33 });
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Somebody has changed it since you opened this page').waitFor();
+    expect((await sky.api('GET', path)).body.failure_threshold).toBe(33);
+    await page.getByLabel('Name').fill('seen again');
+    await page.getByRole('button', { name: 'Save' }).click();
+    await page.getByRole('heading', { name: 'seen again' }).waitFor();
+    await said({ failure_threshold: 100 });
+    await page.getByRole('button', { name: 'Start' }).click();
+    await page.getByText('Somebody has changed the campaign since you opened this page').waitFor();
+    expect((await sky.api('GET', path)).body).toMatchObject({ status: 'draft', failure_threshold: 100 });
+    await page.getByRole('button', { name: 'Start' }).click();
+    await page.getByText('no device needs this firmware').waitFor();
+  });
+
   it('says what a draft waits for, where a second person has to approve it', async () => {
     const set = async (on: boolean) => {
       const { body } = await sky.api('GET', '/settings');

@@ -1,6 +1,5 @@
 /** Whether updates may begin now, and when next. Pure. */
 import { type Day, DEVICE_ZONE, type MaintenanceWindow } from '../../protocol/api.ts';
-import type { Member } from './member.ts';
 
 const DAYS: readonly Day[] = ['mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'];
 const dayNames: readonly (string | undefined)[] = DAYS;
@@ -26,7 +25,7 @@ export function waitForWindow(
  */
 export function excusedUntil(
   windows: readonly MaintenanceWindow[],
-  { zone, offered_at }: Pick<Member, 'zone' | 'offered_at'>,
+  { zone, offered_at }: { zone: string | null; offered_at: number | null },
   now: number,
 ): number | undefined {
   const wait = waitForWindow(windows, zone, now);
