@@ -7,10 +7,17 @@ const KEEP_MS = 24 * 3_600_000;
 /** Whoever claimed a key this long ago and has not answered will not any more: its process is gone. */
 const LOST_MS = 120_000;
 
+/** An answer, as far as it is kept. */
+export interface KeptAnswer {
+  status: number;
+  body: string;
+  etag: string | null;
+}
+
 /** What is known of a key: it is ours to answer now, or was answered, or is being answered, or is another request's. */
 export type Claim =
   | { kind: 'ours' }
-  | { kind: 'answered'; status: number; body: string }
+  | ({ kind: 'answered' } & KeptAnswer)
   | { kind: 'in_progress' }
   | { kind: 'other_request' };
 
@@ -42,7 +49,7 @@ export async function claimKey(
   if (row === undefined) return { kind: 'in_progress' };
   if (row.requestDigest !== requestDigest) return { kind: 'other_request' };
   if (row.status === null || row.body === null) return { kind: 'in_progress' };
-  return { kind: 'answered', status: row.status, body: row.body };
+  return { kind: 'answered', status: row.status, body: row.body, etag: row.etag };
 }
 
 /** Keeps the answer for whoever asks again. */
@@ -50,7 +57,7 @@ export async function keepAnswer(
   db: Database,
   actor: string,
   key: string,
-  answer: { status: number; body: string },
+  answer: KeptAnswer,
 ): Promise<void> {
   await db
     .update(idempotencyKeys)

@@ -398,6 +398,7 @@ export const idempotencyKeys = pgTable(
     /** Null while the first request is still being answered. */
     status: smallint('status'),
     body: text('body'),
+    etag: text('etag'),
     createdAt: moment('created_at').notNull().defaultNow(),
   },
   (t) => [primaryKey({ columns: [t.actor, t.key] })],

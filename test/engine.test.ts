@@ -275,8 +275,21 @@ describe('the campaign engine', () => {
   it('refuses a change made on an old version of the campaign', async () => {
     const of = model('match');
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
-    const id = await make({ firmware_id: firmware.id });
+    const create = () =>
+      fetch(`${sky.facts.url}/api/v1/campaigns`, {
+        method: 'POST',
+        headers: {
+          Authorization: `Bearer ${sky.facts.api_key}`,
+          'Content-Type': 'application/json',
+          'Idempotency-Key': 'if-match',
+        },
+        body: JSON.stringify({ name: 'matched', firmware_id: firmware.id }),
+      });
+    const created = await create();
+    const { id } = (await created.json()) as { id: string };
     const old = await etag(id);
+    // Made, and told so once more.
+    expect([created, await create()].map(({ headers }) => headers.get('ETag'))).toEqual([old, old]);
     const put = (match: string) =>
       sky.api('PUT', `/campaigns/${id}`, { max_concurrent: 7 }, { 'If-Match': match });
     expect((await put(old)).status).toBe(200);

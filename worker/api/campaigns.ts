@@ -98,7 +98,10 @@ export const campaigns = router()
       request: body(createCampaignBody.strict()),
       responses: { 201: json(campaign, 'The draft') },
     }),
-    async (c) => c.json(await createCampaign(c, c.req.valid('json'), await c.req.json()), 201),
+    async (c) => {
+      const made = await createCampaign(c, c.req.valid('json'), await c.req.json());
+      return c.json(made, 201, { ETag: await etagOf({ campaign: made, revision: 0 }) });
+    },
   )
   .openapi(
     route({

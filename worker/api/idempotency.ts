@@ -46,6 +46,7 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
       status: claim.status,
       headers: {
         ...(claim.body === '' ? {} : { 'Content-Type': 'application/json' }),
+        ...(claim.etag === null ? {} : { ETag: claim.etag }),
         'Idempotency-Replayed': 'true',
       },
     });
@@ -55,6 +56,8 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   // A secret is shown once: nobody keeps it, not even for a repetition.
   const isSecret = c.res.headers.get('Cache-Control') === 'no-store';
   const repeatable = c.res.status < 300 && body.length <= MAX_KEPT_BYTES && !isSecret;
-  if (repeatable) await keepAnswer(c.var.db, principal.actor, key, { status: c.res.status, body });
+  const { status, headers } = c.res;
+  if (repeatable)
+    await keepAnswer(c.var.db, principal.actor, key, { status, body, etag: headers.get('ETag') });
   else await releaseKey(c.var.db, principal.actor, key);
 });
