@@ -24,7 +24,7 @@ export const scaleBench: Bench = async () => {
     await costOf(sky, 10_000);
     return [
       await compareSizes(sky, { large: 100_000, small: 10_000, pairs: 5, goal: '≤ 1.1' }),
-      await compareSizes(sky, { large: 1_000_000, small: 100_000, pairs: 2, goal: '≤ 1.2' }),
+      await compareSizes(sky, { large: 1_000_000, small: 100_000, pairs: 3, goal: '≤ 1.2' }),
     ];
   } finally {
     await sky.stop();
