@@ -16,6 +16,8 @@ export interface TargetDevice {
   apps: Record<string, string> | null;
   group: string | null;
   revoked: boolean;
+  /** Out of service for good. */
+  decommissioned: boolean;
   approved: boolean;
   /** What it is reached through, and its own time zone, as its metadata has them. */
   gateway: string | null;
@@ -32,7 +34,7 @@ export interface TargetPage {
 
 /**
  * The devices of the firmware's model that match the target, in pages in the order of their serial numbers, behind
- * `start`; where the target names its devices, those of other models, too: they take no part, and are told why. Version ranges are judged here and not in SQL: the order of versions is `protocol/version.ts`.
+ * `start`; where the target names its devices, those of other models or out of service, too: they take no part, and are told why. Version ranges are judged here and not in SQL: the order of versions is `protocol/version.ts`.
  */
 export async function* targetDevices(
   db: Database,
@@ -54,6 +56,7 @@ export async function* targetDevices(
         apps: devices.apps,
         group: devices.group,
         revoked: sql<boolean>`${devices.revokedAt} IS NOT NULL`,
+        decommissioned: sql<boolean>`${devices.decommissionedAt} IS NOT NULL`,
         approved: devices.approved,
         gateway: sql<string | null>`${devices.metadata} ->> 'gateway'`,
         time_zone: sql<string | null>`${devices.metadata} ->> 'time_zone'`,
@@ -127,7 +130,7 @@ function conditions(model: string, target: CampaignTarget): (SQL | undefined)[] 
   const { tags = [], serial_nos: serialNos = [] } = target;
   return [
     serialNos.length === 0 ? eq(devices.model, model) : undefined,
-    isNull(devices.decommissionedAt),
+    serialNos.length === 0 ? isNull(devices.decommissionedAt) : undefined,
     tags.length === 0 ? undefined : sql`${devices.tags} && ${sql.param(tags)}::text[]`,
     serialNos.length === 0 ? undefined : sql`${devices.serialNo} = ANY(${sql.param(serialNos)}::text[])`,
   ];

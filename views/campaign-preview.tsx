@@ -7,6 +7,7 @@ const REASONS: Record<string, readonly [string, string]> = {
   has_version: ['has this version already', 'have this version already'],
   has_newer: ['has something newer', 'have something newer'],
   other_model: ['has other hardware', 'have other hardware'],
+  decommissioned: ['is out of service', 'are out of service'],
   revoked: ['is revoked', 'are revoked'],
   not_approved: ['waits for approval', 'wait for approval'],
   below_min_version: ['is too old, and no release leads there', 'are too old, and no release leads there'],

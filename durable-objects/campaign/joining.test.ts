@@ -30,6 +30,7 @@ const device = (more: Partial<TargetDevice> = {}): TargetDevice => ({
   apps: null,
   group: null,
   revoked: false,
+  decommissioned: false,
   approved: true,
   gateway: null,
   time_zone: null,
@@ -68,6 +69,7 @@ describe('a device of the target', () => {
   it.each([
     ['other_model', { model: 'TX-200' }],
     ['revoked', { revoked: true }],
+    ['decommissioned', { decommissioned: true }],
     ['not_approved', { approved: false }],
     ['has_version', { current_firmware: 'v2.0.0' }],
   ])('takes no part, and says why: %s', (error, more) => {

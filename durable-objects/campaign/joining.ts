@@ -140,6 +140,7 @@ function whyNot(definition: Definition, device: TargetDevice): NewMember['skip']
   if (device.model !== firmware.model) {
     return { error: 'other_model', detail: `it is a ${device.model}, the firmware is for ${firmware.model}` };
   }
+  if (device.decommissioned) return { error: 'decommissioned', detail: 'it is out of service' };
   if (device.revoked) return { error: 'revoked', detail: 'its certificate is revoked' };
   if (!device.approved) return { error: 'not_approved', detail: 'it waits for approval' };
   if (hasVersion(firmware, shownBy(device))) {
