@@ -148,6 +148,13 @@ describe('kinds of campaigns, and an operator’s word', () => {
       skipped: [{ error: 'has_version', count: 1 }],
       unknown_serial_nos: 1,
       new_to_fleet: false,
+      would_go_back: 0,
+    });
+    await fleet(['SA-2'], model, { current_firmware: 'v10.0.0' });
+    const back = { firmware_id: firmware.id, target: { serial_nos: ['SA-1', 'SA-2'] } };
+    expect((await sky.api('POST', '/campaigns/preview', back)).body).toMatchObject({
+      count: 2,
+      would_go_back: 1,
     });
   });
 

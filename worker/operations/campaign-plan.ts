@@ -98,6 +98,7 @@ export async function previewCampaign(
   const first = new First();
   let found = 0;
   let goingBack = 0;
+  const bound = sampleBound(target.percentage ?? 100);
   for await (const { devices } of targetDevices(db, firmware.model, target)) {
     found += devices.length;
     for (const device of devices) {
@@ -108,19 +109,18 @@ export async function previewCampaign(
       }
       const { id, serial_no, current_firmware, group } = device;
       eligible.add(serial_no, group ?? '');
-      if (isNewer(current_firmware, firmware)) goingBack += 1;
+      if (isNewer(current_firmware, firmware) && hash32(serial_no) <= bound) goingBack += 1;
       first.add({ id, serial_no, current_firmware });
     }
   }
-  const { percentage = 100, serial_nos: serialNos = [] } = target;
-  const count = sampleSize(target, eligible.size, () => eligible.below(sampleBound(percentage)));
+  const { serial_nos: serialNos = [] } = target;
+  const count = sampleSize(target, eligible.size, () => eligible.below(bound));
   return {
     count,
     sample: first.list(count),
     skipped: [...skipped].map(([error, n]) => ({ error, count: n })),
     unknown_serial_nos: serialNos.length === 0 ? null : new Set(serialNos).size - found,
-    // Of a sample, as many as there are in it on average.
-    would_go_back: Math.round((goingBack * count) / Math.max(1, eligible.size)),
+    would_go_back: goingBack,
     new_to_fleet: !(await isInstalled(db, firmware)),
     stages: stageSizes(
       stages,
