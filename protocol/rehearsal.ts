@@ -34,7 +34,7 @@ export const rehearsal = z.object({
   expected_duration_s: z.number(),
   /** Devices that would not have begun by its `end_at`. */
   left_out: z.int(),
-  /** Where a run was stopped, the most frequent first. */
+  /** Where a run was stopped, or had not ended, the most frequent first. */
   stops: z.array(z.object({ stage: z.string(), reason: z.string(), runs: z.int() })),
   stages: z.array(
     z.object({

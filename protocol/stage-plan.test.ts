@@ -42,6 +42,7 @@ describe('stages as people write them', () => {
       ['1,5 %, 100 %', '"1,5 %" can be one number or two'],
       ['10 % at 99,5 %, 100 %', '"99,5 %" can be one number or two'],
       ['10 % after 1,5 h, 100', '"1,5 h" can be one number or two'],
+      ['1,500 devices, 100 %', '"1,500 devices" can be one number or two'],
       ['10 % at 98 at 99', 'says "at 99" where that was said before'],
       ['10 % manual after 1 h manual', 'says "manual" where that was said before'],
     ] as const)

@@ -14,7 +14,7 @@ const OPTION =
   /\s+(?:(?<manual>manual)|at\s+(?<at>\d+(?:\.\d+)?)\s*%?|after\s+(?<time>\d+(?:\.\d+)?)\s*(?<unit>s|min|h|d))(?=\s|$)/iy;
 
 /** Part of a decimal to some, and the end of a stage to others. */
-const DECIMAL_COMMA = /\d+,\d+\s*(?:%|(?:s|min|h|d)(?![a-z]))/i;
+const DECIMAL_COMMA = /\d+,\d+\s*(?:%|(?:devices?|s|min|h|d)(?![a-z]))/i;
 
 /** Reads them, separated by commas. Throws a RangeError that says what is none; the API judges whether they go together. */
 export function parseStagePlan(text: string): PlannedStage[] {

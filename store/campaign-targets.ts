@@ -126,6 +126,22 @@ export async function firmwareOf(
   return new Map(rows.map(({ serial_no, version }) => [serial_no, version]));
 }
 
+/** Those of these members that another campaign has updated, or is updating, since they completed this one. */
+export async function takenElsewhere(
+  db: Database,
+  campaignId: string,
+  serialNos: readonly string[],
+): Promise<Set<string>> {
+  if (serialNos.length === 0) return new Set();
+  const { rows } = await db.execute(sql`
+    SELECT DISTINCT other.serial_no FROM campaign_devices other
+    JOIN campaign_devices own ON own.campaign_id = ${campaignId} AND own.serial_no = other.serial_no
+    WHERE other.serial_no = ANY(${sql.param([...serialNos])}::text[]) AND other.campaign_id <> ${campaignId}
+      AND other.status IN ('offered', 'downloading', 'installing', 'rebooting', 'completed')
+      AND other.updated_at > own.completed_at`);
+  return new Set(rows.map((row) => String(row.serial_no)));
+}
+
 function conditions(model: string, target: CampaignTarget): (SQL | undefined)[] {
   const { tags = [], serial_nos: serialNos = [] } = target;
   return [

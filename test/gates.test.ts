@@ -203,6 +203,29 @@ describe('the gates of a campaign', () => {
     expect(await reason(id)).toMatch(/failed or went back after the update/);
   });
 
+  it('does not stop because another campaign takes devices on to something older', async () => {
+    const of = 'GATE-ELSEWHERE';
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const between = await publishFirmware(sky, 'v1.5.0', { model: of });
+    await fleet(serials('EW', 4), of);
+    const stages = [{ name: 'all', percentage: 100, min_duration_s: 3600 }];
+    const id = await start({ firmware_id: firmware.id, stages });
+    await update(id, await offered(id, 4), of, 'v2.0.0');
+    await completed(id, 4);
+    const [one = '', two = ''] = serials('EW', 4);
+    const other = await start({
+      firmware_id: between.id,
+      stages: [{ name: 'all', percentage: 100 }],
+      target: { serial_nos: [one] },
+    });
+    await update(other, await offered(other, 1), of, 'v1.5.0');
+    await become(other, 'completed');
+    // Whoever goes back by itself does stop it, and is the only one that counts.
+    await fleet([two], of);
+    await become(id, 'paused');
+    expect(await reason(id)).toMatch(/1 of 4 failed or went back after the update/);
+  });
+
   it('does not open the next stage where the first has nobody left to show that the update works', async () => {
     const of = 'GATE-NOBODY';
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });

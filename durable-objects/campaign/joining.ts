@@ -19,8 +19,7 @@ export function hasVersion(firmware: Artifact, shown: Shown): boolean {
 export function isBackFrom(firmware: Artifact, from: string | null, shown: Shown): boolean {
   if (hasVersion(firmware, shown)) return false;
   return versionsOf(firmware, shown).some(
-    (version) =>
-      (from !== null && sameVersion(version, from)) || compareVersions(version, firmware.version) < 0,
+    (version) => (from !== null && sameVersion(version, from)) || isOlder(version, firmware.version),
   );
 }
 
@@ -117,11 +116,11 @@ export function newMember(definition: Definition, device: TargetDevice): NewMemb
 export const isNewer = (
   running: string | null,
   { kind, version }: Pick<Artifact, 'kind' | 'version'>,
-): boolean =>
-  kind === 'firmware' &&
-  running !== null &&
-  parseVersion(running) !== undefined &&
-  compareVersions(running, version) > 0;
+): boolean => kind === 'firmware' && running !== null && isOlder(version, running);
+
+/** Of two that are versions; what is none is neither older nor newer. */
+const isOlder = (a: string, b: string): boolean =>
+  [a, b].every((text) => parseVersion(text) !== undefined) && compareVersions(a, b) < 0;
 
 /** What it has now of what the campaign brings; null where that cannot be told. */
 function fromVersion(firmware: Artifact, device: TargetDevice): string | null {

@@ -15,6 +15,7 @@ import {
   offer,
   postpone,
   retry,
+  untilWindow,
 } from './member.ts';
 import { newMemberRow } from './member-fixture.ts';
 
@@ -64,11 +65,14 @@ describe("a device's update", () => {
   it('is not late for an offer that was not made: it is back, and waits for its turn', () => {
     const missed = apply(offered, { state: 'pending', next_at: null });
     const back = apply(missed, afterHeartbeat(missed, false, T0 + 500_000));
-    const waits = apply(back, afterTime(back, policy, T0 + 601_000));
-    expect([waits.state, waits.error, waits.offered_at]).toEqual(['pending', null, T0 + 601_000]);
-    const again = apply(waits, offer(waits, T0 + 700_000));
-    const silent = apply(again, afterTime(again, policy, T0 + 730_000));
-    expect(afterTime(silent, policy, T0 + 1_201_000)).toMatchObject({ state: 'failed', error: 'no_answer' });
+    expect(afterTime(back, policy, T0 + 900_000)).toBeUndefined();
+    const again = apply(back, offer(back, T0 + 900_000));
+    expect(afterTime(again, policy, T0 + 929_000)).toBeUndefined();
+    // Asked once more, and still no answer; or it begins, and has the usual time for that.
+    expect(afterTime(again, policy, T0 + 930_000)).toMatchObject({ state: 'failed', error: 'no_answer' });
+    const begun = apply(again, afterReport(again, report('downloading'), policy, T0 + 910_000));
+    expect(afterTime(begun, policy, T0 + 1_509_000)).toBeUndefined();
+    expect(afterTime(begun, policy, T0 + 1_510_000)).toMatchObject({ state: 'failed', error: 'timeout' });
   });
 
   it('that has declined is asked again before it fails: after a pause, outside a window, for want of room', () => {
@@ -76,7 +80,7 @@ describe("a device's update", () => {
     const over = T0 + 601_000;
     expect(afterTime({ ...later, next_at: over + 1 }, policy, over)).toMatchObject({ failure: 'rejected' });
     expect(afterTime(later, policy, over, true)).toEqual({ offered_at: over });
-    expect(afterTime(later, policy, over)).toEqual({ offered_at: over });
+    expect(afterTime(later, policy, over)).toBeUndefined();
     const again = apply(later, offer(later, T0 + 599_000));
     expect(afterTime(again, policy, over)).toBeUndefined();
     expect(afterTime(again, policy, T0 + 629_000)).toMatchObject({ state: 'failed' });
@@ -96,6 +100,16 @@ describe("a device's update", () => {
       state: 'failed',
       error: 'no_answer',
     });
+    // Heard of at night, it is asked when a window opens; its time runs from there once.
+    const [night, until] = [T0 + HOUR, opening];
+    expect(untilWindow(missed, nightly, night, until, 'waits')).toMatchObject({
+      next_at: until,
+      offered_at: until,
+    });
+    const asked = untilWindow(kept, nightly, opening + 2 * HOUR, until + 24 * HOUR, 'waits');
+    expect(asked).toEqual({ next_at: until + 24 * HOUR, detail: 'waits' });
+    const declined = say(offered, 'rejected');
+    expect(untilWindow(declined, nightly, night, until, 'waits')).toEqual({ offered_at: until });
   });
 
   it('ignores reports that are late or repeated', () => {

@@ -146,6 +146,8 @@ export function afterReport(
       if (RANK[report.status] <= RANK[member.state]) return undefined;
       return {
         state: report.status,
+        // It may have waited for its turn for longer than an update may take.
+        offered_at: now < overAt(member, policy) ? member.offered_at : now,
         started_at: member.started_at ?? now,
         // Its offer may have been postponed for days, so each step has its own time.
         next_at: policy.kind === 'soft' ? now + policy.update_timeout_s * 1000 : null,
@@ -229,6 +231,7 @@ export function afterTime(member: Member, policy: CampaignPolicy, now: number, i
     const { error, detail } = member;
     const excused = excusedAt(member, policy, now, isPaused);
     if (excused !== undefined) return anotherChance(member, policy, excused);
+    if (waitsForItsTurn(member, policy, now)) return undefined;
     if (error !== null) return { ...ended(now), state: 'failed', failure: 'rejected', error, detail };
     const said = `the device did not take the offer within ${policy.update_timeout_s} s`;
     return afterFailure(member, { error: NO_ANSWER, detail: said, failure: 'timeout' }, policy, now);
@@ -252,6 +255,24 @@ export function afterStep(member: Member, version: string, now: number): Change 
   };
 }
 
+/**
+ * Not before its window opens at `until`: its time runs from there, unless it has not answered all through one. One
+ * that has declined is due as it was.
+ */
+export function untilWindow(
+  member: Member,
+  { windows, kind }: CampaignPolicy,
+  now: number,
+  until: number,
+  detail: string,
+): Change {
+  const excused = excusedUntil(windows, member, now);
+  if (member.error === null)
+    return excused === undefined ? { next_at: until, detail } : postpone(member, until, detail);
+  const stands = excused === undefined || kind === 'soft' || member.offered_at === excused;
+  return stands ? undefined : { offered_at: excused };
+}
+
 /** Not now, for a reason that is no fault of the device: tried again at `until`, and its time stands still. */
 export const postpone = (member: Member, until: number, detail: string): Change => ({
   ...restart(member, until),
@@ -270,12 +291,14 @@ function excusedAt(
   now: number,
   isPaused: boolean,
 ): number | undefined {
-  // Who is there, or is to be asked again, waits for its turn.
-  const waits = isDue(member, now) && (member.next_at ?? now) < overAt(member, policy);
-  if (isPaused || waits) return now;
+  if (isPaused) return now;
   const wasAsked = member.error !== null && policy.kind === 'soft';
   return wasAsked ? undefined : excusedUntil(policy.windows, member, now);
 }
+
+/** It is there, or is to be asked again, and waits for others: it has its offer before it is judged. */
+const waitsForItsTurn = (member: Member, policy: CampaignPolicy, now: number): boolean =>
+  isDue(member, now) && (member.next_at ?? now) < overAt(member, policy);
 
 /** The same where its time is over, also for one that has declined: it could not be asked again. */
 const anotherChance = (member: Member, policy: CampaignPolicy, at: number): Change =>

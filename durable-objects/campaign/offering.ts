@@ -5,7 +5,7 @@ import type { Env } from '../env.ts';
 import type { Claimed } from '../fleet-shard/watches.ts';
 import type { Book } from './book.ts';
 import { claim, contenderOf } from './fleet.ts';
-import { type Change, isDue, type Member, offer, postpone, skip, waitFor } from './member.ts';
+import { type Change, isDue, type Member, offer, postpone, skip, untilWindow, waitFor } from './member.ts';
 import type { Cursor } from './member-rows.ts';
 import { placeOf } from './members.ts';
 import { offerCommands } from './offers.ts';
@@ -81,11 +81,8 @@ export function chooseNext(book: Book, due: readonly Member[], now: number): Cho
   const room = Math.min(BATCH, policy.max_concurrent - book.inFlight);
   const again = due.filter((member) => member.stage <= state.stage && isDue(member, now));
   const shut = shutFor(book, now);
-  // Who was heard meanwhile would have taken its offer.
-  if (shut > 0) {
-    const heard = again.filter(({ error }) => error === null);
-    book.decide(heard, (member) => postpone(member, now + shut, WAITS_FOR_WINDOW), now);
-  }
+  if (shut > 0)
+    book.decide(again, (member) => untilWindow(member, policy, now, now + shut, WAITS_FOR_WINDOW), now);
   if (room <= 0 || shut > 0) return { chosen: [], cursor: state.cursor };
   const look = Math.max(room, LOOK);
   const candidates = [...again, ...book.untouched(look)].slice(0, look);
@@ -176,7 +173,12 @@ function choose(book: Book, candidates: readonly Member[], most: number, now: nu
     const before = (member.gateway === null ? undefined : behind?.get(member.gateway)) ?? 0;
     if (wait > 0) {
       const guessed = member.zone === null && usesDeviceZones(book) ? ' (its time zone is guessed)' : '';
-      book.move(member, postpone(member, now + wait, `${WAITS_FOR_WINDOW}${guessed}`), now);
+      const detail = `${WAITS_FOR_WINDOW}${guessed}`;
+      const declined = member.error !== null;
+      const change = declined
+        ? postpone(member, now + wait, detail)
+        : untilWindow(member, book.definition.policy, now, now + wait, detail);
+      book.move(member, change, now);
     } else if (max_per_gateway != null && member.gateway !== null && before >= max_per_gateway) {
       book.move(member, postpone(member, now + BUSY_MS, `waits for others behind ${member.gateway}`), now);
     } else {

@@ -49,9 +49,8 @@ export async function takeBack(env: Env, db: Database, book: Book, after: number
 /** The release a device means that says it runs this: it may spell the version otherwise. */
 function releaseOf(releases: readonly FirmwareRow[], said: string): FirmwareRow | undefined {
   const same = releases.filter(({ version }) => sameVersion(version, said));
-  return (
-    same.find(({ version }) => version === said) ?? same.find(({ state }) => state === 'published') ?? same[0]
-  );
+  const published = same.filter(({ state }) => state === 'published');
+  return published.find(({ version }) => version === said) ?? published[0] ?? same[0];
 }
 
 /** The members that have not been taken on to something else since they completed. */

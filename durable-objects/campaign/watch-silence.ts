@@ -1,5 +1,5 @@
 /** Whether devices fall silent after their update, or go back: asked of the fleet shards, silence judged in `silence.ts`. */
-import { comparableDevices } from '../../store/campaign-targets.ts';
+import { comparableDevices, takenElsewhere } from '../../store/campaign-targets.ts';
 import type { Database } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
 import type { LiveDevice, ShownDevice } from '../fleet-shard/fleet-shard.ts';
@@ -59,10 +59,14 @@ export class SilenceWatch {
     const usual = silence_gate
       ? await this.#usual(book, sampleOf(recent(book, untouched, live), live), now)
       : NOBODY;
+    const wentBack = updated.flatMap(({ some }) =>
+      serials(some.filter((member) => isBack(book, member, live))),
+    );
+    const taken = await takenElsewhere(this.#db, book.definition.id, wentBack);
     for (const { stage, some } of updated) {
       const all = (n: number) =>
         Math.round((n * (state.counts[stage]?.completed ?? 0)) / Math.max(1, some.length));
-      const back = new Set(serials(some.filter((member) => isBack(book, member, live))));
+      const back = new Set(serials(some).filter((serial) => wentBack.includes(serial) && !taken.has(serial)));
       const stayed = serials(some).filter((serial) => !back.has(serial));
       const silent = all(excessSilence(sampleOf(stayed, live), usual));
       state.silence[stage] = silent;

@@ -154,7 +154,7 @@ function report(
 }
 
 function stopsOf(runs: readonly Run[], { policy }: Definition): Rehearsal['stops'] {
-  const stopped = runs.filter(({ ended }) => ended === 'paused' || ended === 'rolled_back');
+  const stopped = runs.filter(({ ended }) => ended !== 'completed');
   const byStage = Map.groupBy(stopped, ({ stage }) => stage);
   return [...byStage]
     .map(([stage, those]) => ({
