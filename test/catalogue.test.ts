@@ -1,5 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -34,6 +36,30 @@ async function uploadForm(fields: Record<string, string>, bytes: Uint8Array<Arra
     body: form,
   });
   return { status: response.status, body: (await response.json()) as Firmware & { title?: string } };
+}
+
+/** The status that a client sees which sends everything before it listens, as the simplest do. */
+async function statusHeardLast(method: string, path: string, key: string, type: string, bytes: Buffer) {
+  const { hostname, port } = new URL(sky.facts.url);
+  const socket = connect(Number(port), hostname);
+  const head = [
+    `${method} /api/v1${path} HTTP/1.1`,
+    `Host: ${hostname}:${port}`,
+    `Authorization: Bearer ${key}`,
+    `Content-Type: ${type}`,
+    `Content-Length: ${bytes.length}`,
+  ].join('\r\n');
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.on('error', reject);
+      socket.write(`${head}\r\n\r\n`);
+      socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+    });
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    return Number(answer.toString().split(' ')[1]);
+  } finally {
+    socket.destroy();
+  }
 }
 
 /** The file in which these bytes lie as an object. */
@@ -268,5 +294,25 @@ describe('the catalogue', () => {
     const begin = { model: 'TX-5', version: 'v21', checksum: `sha256:${'1'.repeat(64)}` };
     const large = { ...begin, size_bytes: 2 ** 32 + 1 };
     expect((await sky.api('POST', '/firmware/uploads', large)).status).toBe(413);
+  });
+
+  it('hears out whoever sends too much or in vain, so that they learn why', async () => {
+    const { version, settings } = (await sky.api('GET', '/settings')).body;
+    await sky.api('PUT', '/settings', {
+      version,
+      settings: { ...(settings as object), max_firmware_bytes: 9 * 1024 * 1024 },
+    });
+    const form = new FormData();
+    form.set('file', new File([new Uint8Array(randomBytes(20 * 1024 * 1024))], 'firmware.bin'));
+    const request = new Response(form);
+    const type = request.headers.get('Content-Type') ?? '';
+    const body = Buffer.from(await request.arrayBuffer());
+    const { api_key } = sky.facts;
+    const octets = 'application/octet-stream';
+    expect(await statusHeardLast('POST', '/firmware', api_key, type, body)).toBe(413);
+    expect(await statusHeardLast('POST', '/firmware', 'sk_unknown', type, body)).toBe(401);
+    const part = `/firmware/uploads/${randomUUID()}/parts/1`;
+    expect(await statusHeardLast('PUT', part, api_key, octets, body)).toBe(404);
+    expect(await statusHeardLast('POST', '/campaigns', api_key, 'application/json', body)).toBe(413);
   });
 });

@@ -31,6 +31,10 @@ app.use(async (c, next) => {
   c.set('db', openDatabase(c.env));
   c.set('cache', openCache(c.env));
   await next();
+  // Who is still sending does not listen yet, and would see the connection break in place of what is wrong.
+  const { body } = c.req.raw;
+  if (c.res.status >= 400 && body?.locked === false)
+    await body.pipeTo(new WritableStream()).catch(() => undefined); // Hung up: nobody listens.
   // A WebSocket's answer comes from its object and cannot be changed.
   if (c.res.status !== 101) c.header('X-Content-Type-Options', 'nosniff');
 });

@@ -22,22 +22,25 @@ export function boundaryOf(contentType: string | undefined): string | undefined 
   return match?.[1] ?? match?.[2];
 }
 
-/** The form's parts in their order. Throws {@link BrokenForm}. */
+/** The form's parts in their order; whoever takes no more of them has the sender heard out. Throws {@link BrokenForm}. */
 export async function* readForm(
   body: ReadableStream<Uint8Array>,
   boundary: string,
 ): AsyncGenerator<FormPart> {
   const source = new Source(body);
-  const delimiter = Buffer.from(`\r\n--${boundary}`);
-  // What stands before the first delimiter means nothing.
-  for await (const _ of source.until(delimiter));
-  while (!(await source.isLast())) {
-    const head = await source.head();
-    const rest = source.until(delimiter);
-    yield { ...namesOf(head), body: rest };
-    for await (const _ of rest);
+  try {
+    const delimiter = Buffer.from(`\r\n--${boundary}`);
+    // What stands before the first delimiter means nothing.
+    for await (const _ of source.until(delimiter));
+    while (!(await source.isLast())) {
+      const head = await source.head();
+      const rest = source.until(delimiter);
+      yield { ...namesOf(head), body: rest };
+      for await (const _ of rest);
+    }
+  } finally {
+    await source.close();
   }
-  await source.close();
 }
 
 /** Bytes that have come and were not taken yet. */
@@ -87,7 +90,7 @@ class Source {
     return Buffer.concat(pieces).toString('utf8');
   }
 
-  /** Takes the rest, so that the sender is heard out. */
+  /** Takes the rest: who is still sending does not listen yet, and would only see the connection break. */
   async close(): Promise<void> {
     while (!(await this.#reader.read()).done);
   }
