@@ -22,6 +22,8 @@ describe('stages as people write them', () => {
       { name: '100 %', percentage: 100 },
     ]);
     expect(parseStagePlan('1,10,50,100').map(({ percentage }) => percentage)).toEqual([1, 10, 50, 100]);
+    const times = parseStagePlan('1 after 1 h 30 min, 10 after 1d12h manual, 50 after 1 min 1 s at 90, 100');
+    expect(times.map(({ min_duration_s }) => min_duration_s)).toEqual([5400, 129_600, 61, undefined]);
     expect(parseStagePlan('12 Devices After 2 D, 0.5')).toEqual([
       { name: '12 devices', count: 12, min_duration_s: 172_800 },
       { name: '0.5 %', percentage: 0.5 },
@@ -36,6 +38,8 @@ describe('stages as people write them', () => {
       ['10 %, all', '"all" is no stage'],
       ['1.5 devices', '"devices" says nothing'],
       ['10 after 2', '"after 2" says nothing'],
+      ['10 after 2 h 3', '"3" says nothing'],
+      ['10 after2 h', '"after2 h" says nothing'],
       ['10 after 2 h manually', '"manually" says nothing'],
       ['10devicesx', '"10devicesx" is no stage'],
       ['group', '"group" is no stage'],

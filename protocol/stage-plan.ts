@@ -11,7 +11,9 @@ const SECONDS = { s: 1, min: 60, h: 3600, d: 86_400 } as const;
 const WHAT =
   /^(?:(?<count>\d+)\s*devices?|(?<share>\d+(?:\.\d+)?)\s*%?|group\s+(?:"(?<quoted>[^"]+)"|(?<group>[^\s"]+)))(?=\s|$)/i;
 const OPTION =
-  /\s+(?:(?<manual>manual)|at\s+(?<at>\d+(?:\.\d+)?)\s*%?|after\s+(?<time>\d+(?:\.\d+)?)\s*(?<unit>s|min|h|d))(?=\s|$)/iy;
+  /\s+(?:(?<manual>manual)|at\s+(?<at>\d+(?:\.\d+)?)\s*%?|after\s+(?<time>(?:\s*\d+(?:\.\d+)?\s*(?:s|min|h|d))+))(?=\s|$)/iy;
+/** A piece of a time: `1 h 30 min` has two. */
+const TIME = /(?<number>[\d.]+)\s*(?<unit>s|min|h|d)/gi;
 
 /** Part of a decimal to some, and the end of a stage to others. */
 const DECIMAL_COMMA = /\d+,\d+\s*(?:%|(?:devices?|s|min|h|d)(?![a-z]))/i;
@@ -49,13 +51,12 @@ function optionsOf(text: string, from: number): Omit<PlannedStage, 'name'> {
     const said = OPTION.exec(text)?.groups;
     if (said === undefined)
       throw new RangeError(`"${text.slice(at).trim()}" says nothing of a stage: ${HOW}`);
-    const unit = SECONDS[said.unit?.toLowerCase() as keyof typeof SECONDS];
     const option: Omit<PlannedStage, 'name'> =
       said.manual !== undefined
         ? { start: 'manual' }
         : said.at !== undefined
           ? { success_threshold: Number(said.at) }
-          : { min_duration_s: Math.round(Number(said.time) * unit) };
+          : { min_duration_s: secondsOf(said.time ?? '') };
     if (Object.keys(option).some((key) => key in options))
       throw new RangeError(
         `"${text}" says "${text.slice(at, OPTION.lastIndex).trim()}" where that was said before`,
@@ -63,4 +64,12 @@ function optionsOf(text: string, from: number): Omit<PlannedStage, 'name'> {
     Object.assign(options, option);
   }
   return options;
+}
+
+function secondsOf(time: string): number {
+  const pieces = [...time.matchAll(TIME)].map(({ groups }) => {
+    const unit = SECONDS[groups?.unit?.toLowerCase() as keyof typeof SECONDS];
+    return Number(groups?.number) * unit;
+  });
+  return Math.round(pieces.reduce((sum, piece) => sum + piece, 0));
 }
