@@ -2,7 +2,8 @@
 import type { CampaignPolicy, FailureClass, UpdateState } from '../../protocol/api.ts';
 import type { CampaignState, Definition } from './definition.ts';
 import type { FoundDevice } from './found.ts';
-import { type Change, isFinal, letGo, type Member, NO_ANSWER, skip, takeIn, wakeAt } from './member.ts';
+import { type Change, isFinal, letGo, type Member, NO_ANSWER, skip, takeIn } from './member.ts';
+import { wakeAt } from './member-clock.ts';
 import type { Cursor } from './member-rows.ts';
 import { END, type Members, placeOf, START } from './members.ts';
 import { Pace } from './pace.ts';

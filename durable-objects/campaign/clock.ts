@@ -10,7 +10,7 @@ import { releaseAll } from './fleet.ts';
 import type { Found } from './found.ts';
 import { passGates } from './gates.ts';
 import { writeState, writeUnwritten, yieldWaiting } from './ledger.ts';
-import { afterTime } from './member.ts';
+import { afterTime } from './member-clock.ts';
 import { offerNext } from './offering.ts';
 import { prepareStep } from './prepare.ts';
 import { takeBack } from './take-back.ts';

@@ -7,7 +7,8 @@ import type { Book } from './book.ts';
 import { contenderOf, watch } from './fleet.ts';
 import { behindUplinks, type FoundDevice, foundDevice } from './found.ts';
 import { newMember } from './joining.ts';
-import { type Member, postpone } from './member.ts';
+import type { Member } from './member.ts';
+import { postpone } from './member-clock.ts';
 import { dealAll } from './prepare.ts';
 import { sampleBound } from './stages.ts';
 

@@ -5,7 +5,8 @@ import type { TargetDevice } from '../../store/campaign-targets.ts';
 import type { Heard } from '../fleet-shard/messages.ts';
 import type { Artifact, Definition } from './definition.ts';
 import type { NewMember } from './found.ts';
-import { afterHeartbeat, afterStep, type Change, isFinal, isStarted, type Member, skip } from './member.ts';
+import { afterStep, type Change, isFinal, isStarted, type Member, skip } from './member.ts';
+import { afterHeartbeat } from './member-reports.ts';
 
 /** What a device shows of itself. */
 type Shown = Pick<Heard, 'current_firmware' | 'apps'>;

@@ -21,6 +21,7 @@ export const newMemberRow = (now: number): Member => ({
   installing_at: null,
   rebooting_at: null,
   ended_by: null,
+  unanswered: 0,
   earlier: null,
   started_at: null,
   finished_at: null,

@@ -19,6 +19,7 @@ const MUTABLE = [
   'error',
   'detail',
   'ended_by',
+  'unanswered',
   'offered_at',
   'downloading_at',
   'installing_at',
@@ -54,6 +55,7 @@ type Raw = [
   error: string | null,
   detail: string | null,
   ended_by: string | null,
+  unanswered: number,
   offered_at: number | null,
   downloading_at: number | null,
   installing_at: number | null,
@@ -68,7 +70,7 @@ type Raw = [
 ];
 
 const COLUMNS = `m.serial_no, m.device_id, m.stage, m.from_version, m.gateway, m.zone, m.grp, m.state, m.attempt,
-  m.version, m.failure, m.error, m.detail, m.ended_by, m.offered_at, m.downloading_at, m.installing_at, m.rebooting_at, m.earlier,
+  m.version, m.failure, m.error, m.detail, m.ended_by, m.unanswered, m.offered_at, m.downloading_at, m.installing_at, m.rebooting_at, m.earlier,
   m.started_at, m.finished_at, m.updated_at, m.next_at, m.wake_at, m.revision`;
 
 const memberOf = ([
@@ -86,6 +88,7 @@ const memberOf = ([
   error,
   detail,
   ended_by,
+  unanswered,
   offered_at,
   downloading_at,
   installing_at,
@@ -112,6 +115,7 @@ const memberOf = ([
   error,
   detail,
   ended_by,
+  unanswered,
   offered_at,
   downloading_at,
   installing_at,
@@ -137,7 +141,7 @@ export function createTables(sql: SqlStorage): void {
     CREATE TABLE members (
       h INTEGER NOT NULL, serial_no TEXT NOT NULL, device_id TEXT NOT NULL, stage INTEGER NOT NULL,
       state TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0, from_version TEXT, version TEXT, gateway TEXT,
-      zone TEXT, grp TEXT, failure TEXT, error TEXT, detail TEXT, ended_by TEXT, offered_at INTEGER, downloading_at INTEGER,
+      zone TEXT, grp TEXT, failure TEXT, error TEXT, detail TEXT, ended_by TEXT, unanswered INTEGER NOT NULL DEFAULT 0, offered_at INTEGER, downloading_at INTEGER,
       installing_at INTEGER, rebooting_at INTEGER, earlier TEXT, started_at INTEGER,
       finished_at INTEGER, updated_at INTEGER NOT NULL, next_at INTEGER, wake_at INTEGER,
       waits INTEGER NOT NULL DEFAULT 0, revision INTEGER NOT NULL DEFAULT 1, PRIMARY KEY (h, serial_no)) WITHOUT ROWID;

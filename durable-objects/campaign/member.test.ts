@@ -2,22 +2,10 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type CampaignPolicy, campaignPolicy, type UpdateState } from '../../protocol/api.ts';
 import type { UpdateReport } from '../../protocol/messages.ts';
-import {
-  afterDelivery,
-  afterHeartbeat,
-  afterReport,
-  afterTime,
-  type Change,
-  isDue,
-  isFinal,
-  isStarted,
-  type Member,
-  offer,
-  postpone,
-  retry,
-  untilWindow,
-} from './member.ts';
+import { type Change, isFinal, isStarted, type Member, offer, retry, waitFor } from './member.ts';
+import { afterTime, isDue, postpone, untilWindow } from './member-clock.ts';
 import { newMemberRow } from './member-fixture.ts';
+import { afterDelivery, afterHeartbeat, afterReport } from './member-reports.ts';
 
 const policy: CampaignPolicy = campaignPolicy.parse({ update_timeout_s: 600, max_attempts: 1 });
 const T0 = 1_700_000_000_000;
@@ -110,6 +98,25 @@ describe("a device's update", () => {
     expect(asked).toEqual({ next_at: until + 24 * HOUR, detail: 'waits' });
     const declined = say(offered, 'rejected');
     expect(untilWindow(declined, nightly, night, until, 'waits')).toEqual({ offered_at: until });
+  });
+
+  it('that is there and lets its offers pass is asked less and less often, one that was away at once', () => {
+    const patient = { ...policy, update_timeout_s: 24 * 3600 };
+    let [mute, asked] = [offered, 1];
+    for (let now = T0; now < T0 + HOUR; now += 10_000) {
+      mute = apply(mute, afterTime(mute, patient, now));
+      mute = apply({ ...mute, updated_at: now - 10_000 }, afterHeartbeat(mute, false, now));
+      if (!isDue(mute, now)) continue;
+      mute = apply(mute, offer(mute, now));
+      asked += 1;
+    }
+    // At once, in case the first was lost; then after 1, 2, 4, 8, 16, 32 minutes.
+    expect(asked).toBeLessThanOrEqual(8);
+    expect(mute.detail).toContain('offers pass');
+    const away = apply(mute, { next_at: null, ...waitFor(mute, T0 + HOUR) });
+    expect(isDue(apply(away, afterHeartbeat(away, false, T0 + HOUR)), T0 + HOUR)).toBe(true);
+    const answered = apply(mute, offer(mute, T0 + HOUR));
+    expect(say(answered, 'downloading').state).toBe('downloading');
   });
 
   it('ignores reports that are late or repeated', () => {

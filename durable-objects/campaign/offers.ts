@@ -6,7 +6,8 @@ import { readSettings } from '../coordinator/settings.ts';
 import type { Env } from '../env.ts';
 import type { Artifact, Definition } from './definition.ts';
 import { nextStep } from './joining.ts';
-import { installBy, type Member, OFFER_PATIENCE_MS } from './member.ts';
+import { type Member, OFFER_PATIENCE_MS } from './member.ts';
+import { installBy } from './member-clock.ts';
 
 /**
  * The `ota_update` for a member, with a download link of its own. Made again in the same attempt it has the same

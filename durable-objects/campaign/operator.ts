@@ -2,7 +2,8 @@
 import type { Book } from './book.ts';
 import { type Accepted, weighted } from './gate.ts';
 import { isOvertaken } from './joining.ts';
-import { restart, retry, skip } from './member.ts';
+import { retry, skip } from './member.ts';
+import { restart } from './member-clock.ts';
 import { placeOf, START } from './members.ts';
 import { failed, noFailures } from './stages.ts';
 

@@ -3,18 +3,10 @@ import { describe, expect, it } from 'vitest';
 import { type CampaignPolicy, campaignPolicy } from '../../protocol/api.ts';
 import type { UpdateReport } from '../../protocol/messages.ts';
 import { timelineOf } from '../../protocol/update-timeline.ts';
-import {
-  afterHeartbeat,
-  afterReport,
-  afterStep,
-  afterTime,
-  type Change,
-  isFinal,
-  type Member,
-  offer,
-  retry,
-} from './member.ts';
+import { afterStep, type Change, isFinal, type Member, offer, retry } from './member.ts';
+import { afterTime } from './member-clock.ts';
 import { newMemberRow } from './member-fixture.ts';
+import { afterHeartbeat, afterReport } from './member-reports.ts';
 import { readTries, withTimes } from './tries.ts';
 
 const policy: CampaignPolicy = campaignPolicy.parse({ update_timeout_s: 600, max_attempts: 3 });

@@ -5,7 +5,9 @@
 import type { Book } from '../book.ts';
 import { endInTime } from '../end.ts';
 import { passGates } from '../gates.ts';
-import { afterHeartbeat, afterReport, afterTime, type Member } from '../member.ts';
+import type { Member } from '../member.ts';
+import { afterTime } from '../member-clock.ts';
+import { afterHeartbeat, afterReport } from '../member-reports.ts';
 import { chooseNext, grant } from '../offering.ts';
 import { rateNow } from '../pace.ts';
 import { waitForWindow } from '../windows.ts';
