@@ -16,6 +16,8 @@ import { z } from 'zod';
 import { log } from './part-process.ts';
 
 const ROOT = new URL('..', import.meta.url).pathname;
+/** What answers: see `front.ts`. */
+const FRONT = 'Front';
 
 export interface EdgeOptions {
   port: number;
@@ -41,10 +43,17 @@ export interface Edge {
   close(): Promise<void>;
 }
 
-/** Bundles the Worker to one module; `entry` is a path below the root. */
-export async function bundleWorker(entry = 'worker/index.ts'): Promise<string> {
+/** The Worker behind its front, to one module; `entry` is a path below the root. */
+async function bundleWorker(entry = 'worker/index.ts'): Promise<string> {
   const { outputFiles } = await build({
-    entryPoints: [join(ROOT, entry)],
+    stdin: {
+      contents: `import worker from './${entry}';
+        import { frontOf } from './local/front.ts';
+        export * from './${entry}';
+        export const ${FRONT} = frontOf(worker);
+        export default worker;`,
+      resolveDir: ROOT,
+    },
     bundle: true,
     write: false,
     format: 'esm',
@@ -80,16 +89,18 @@ export async function startEdge(options: EdgeOptions): Promise<Edge> {
       modules: [{ type: 'ESModule', path: join(ROOT, 'worker/index.js'), contents: script }],
       modulesRoot: ROOT,
       rootPath: ROOT,
+      unsafeDirectSockets: [{ host: '127.0.0.1', port: options.port, entrypoint: FRONT }],
     }),
     host: '127.0.0.1',
-    port: options.port,
+    port: 0,
     resourcePersistencePath: options.directory,
     cf: false,
     logRequests: false,
     log: new Log(LogLevel.WARN),
     telemetry: { enabled: false },
   });
-  const url = (await miniflare.ready).origin;
+  await miniflare.ready;
+  const url = (await miniflare.unsafeGetDirectURL(undefined, FRONT)).origin;
   channel('child_process').unsubscribe(note);
   const workerd = children.find((child) => /workerd/.test(child.spawnfile));
   if (workerd?.pid === undefined) throw new Error('workerd did not start');
