@@ -36,14 +36,14 @@ export function afterHeard(definition: Definition, member: Member, heard: Heard,
     heard.current_firmware === member.version ||
     isStarted(member.state)
   )
-    return afterHeartbeat(member, false, now);
+    return afterHeartbeat(member, false, now, heard.back);
   if (isOvertaken(definition, member.version, heard.current_firmware)) {
     return skip(member, 'superseded', overtakenBy(heard.current_firmware), now);
   }
   const { current_firmware: version } = heard;
   return isFinal(member.state)
     ? undefined
-    : { version, from_version: version, ...afterHeartbeat(member, false, now) };
+    : { version, from_version: version, ...afterHeartbeat(member, false, now, heard.back) };
 }
 
 /** Whether a device that had an older version than the campaign's when it joined has a newer one now. */

@@ -106,8 +106,11 @@ export function afterReport(
   }
 }
 
-/** A heartbeat of a member: it has the version, or it is back and can be offered what it missed. */
-export function afterHeartbeat(member: Member, hasVersion: boolean, now: number): Change {
+/**
+ * A heartbeat of a member: it has the version, or it is there and can be offered what it missed. `isBack`: it was offline
+ * until then, so that it let no offer pass.
+ */
+export function afterHeartbeat(member: Member, hasVersion: boolean, now: number, isBack = false): Change {
   if (isFinal(member.state)) return undefined;
   if (hasVersion) {
     return member.attempt === 0 && member.started_at === null
@@ -119,7 +122,11 @@ export function afterHeartbeat(member: Member, hasVersion: boolean, now: number)
         }
       : completed(member, now);
   }
-  if (member.state === 'offered' && now - member.updated_at >= OFFER_LOST_MS) return letPass(member, now);
-  const missedItsOffer = member.state === 'pending' && member.attempt > 0 && member.next_at === null;
-  return missedItsOffer ? turnAgain(member.unanswered, now) : undefined;
+  const { state, next_at, error, updated_at } = member;
+  const unanswered = isBack ? 0 : member.unanswered;
+  if (state === 'offered' && now - updated_at >= OFFER_LOST_MS)
+    return letPass({ ...member, unanswered }, now);
+  const isAskedLess = error === null && unanswered < member.unanswered;
+  const missedItsOffer = state === 'pending' && member.attempt > 0 && (next_at === null || isAskedLess);
+  return missedItsOffer ? { unanswered, ...turnAgain(unanswered, now) } : undefined;
 }

@@ -115,6 +115,14 @@ describe("a device's update", () => {
     expect(mute.detail).toContain('offers pass');
     const away = apply(mute, { next_at: null, ...waitFor(mute, T0 + HOUR) });
     expect(isDue(apply(away, afterHeartbeat(away, false, T0 + HOUR)), T0 + HOUR)).toBe(true);
+    // Gone before it could answer, and back: however often that happens.
+    let gone = mute;
+    for (let at = T0 + HOUR; at < T0 + 2 * HOUR; at += 600_000) {
+      gone = apply(gone, afterHeartbeat(gone, false, at, true));
+      expect([isDue(gone, at), gone.detail]).toEqual([true, expect.stringContaining('waits for its turn')]);
+      gone = apply(gone, offer(gone, at));
+      gone = apply(gone, afterTime(gone, patient, at + 30_000));
+    }
     const answered = apply(mute, offer(mute, T0 + HOUR));
     expect(say(answered, 'downloading').state).toBe('downloading');
   });

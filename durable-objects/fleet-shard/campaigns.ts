@@ -3,11 +3,12 @@ import type { Env } from '../env.ts';
 import type { DeviceMessage, Heard, Reported } from './messages.ts';
 import type { Watches } from './watches.ts';
 
-/** One call a campaign and kind. When it returns, the campaigns have it. */
+/** One call a campaign and kind. When it returns, the campaigns have it. `back` are devices that were offline until then. */
 export async function tellCampaigns(
   env: Env,
   watches: Watches,
   messages: readonly DeviceMessage[],
+  back: ReadonlySet<string>,
 ): Promise<void> {
   const heard = new Map<string, Heard[]>();
   const reported = new Map<string, Reported[]>();
@@ -15,7 +16,12 @@ export async function tellCampaigns(
     if (m.kind === 'heartbeat') {
       const { current_firmware, apps = {} } = m.heartbeat;
       for (const campaign of watches.of(m.serial_no)) {
-        push(heard, campaign, { serial_no: m.serial_no, current_firmware, apps });
+        push(heard, campaign, {
+          serial_no: m.serial_no,
+          current_firmware,
+          apps,
+          back: back.has(m.serial_no),
+        });
       }
     } else if (m.kind === 'report') {
       push(reported, m.report.campaign_id, { serial_no: m.serial_no, digest: m.digest, report: m.report });

@@ -89,7 +89,7 @@ export class FleetShard extends DurableObject<Env> {
    * an answer, sends all of it again. Answers the messages it had to refuse.
    */
   async ingest(messages: DeviceMessage[]): Promise<Refusal[]> {
-    const { refusals, deviceIds, early } = await this.#turns.take(() => this.#meet(messages));
+    const { refusals, deviceIds, back, early } = await this.#turns.take(() => this.#meet(messages));
     const refused = new Set(refusals.map(({ index }) => index));
     const taken = [...messages.filter((_, index) => !refused.has(index)), ...early];
     const configured = await recordEvents(this.#db, taken, deviceIds);
@@ -97,7 +97,7 @@ export class FleetShard extends DurableObject<Env> {
       this.env,
       configured.map((id) => cacheKey.config(id)),
     );
-    await tellCampaigns(this.env, this.#watches, taken);
+    await tellCampaigns(this.env, this.#watches, taken, back);
     this.#tellWatchers(taken);
     this.#early.forget(early);
     await this.#wake();
@@ -267,10 +267,13 @@ export class FleetShard extends DurableObject<Env> {
     this.#early.forget(expired);
   }
 
-  /** Brings the ledger and memory up to date with heartbeats and last wills. Answers what it refused. */
-  async #meet(
-    messages: readonly DeviceMessage[],
-  ): Promise<{ refusals: Refusal[]; deviceIds: Map<string, string>; early: SingleMessage[] }> {
+  /** Brings the ledger and memory up to date with heartbeats and last wills. Answers what it refused, and who is back. */
+  async #meet(messages: readonly DeviceMessage[]): Promise<{
+    refusals: Refusal[];
+    deviceIds: Map<string, string>;
+    back: Set<string>;
+    early: SingleMessage[];
+  }> {
     await this.#load(messages.map((m) => m.serial_no));
     const news = new Map<string, DeviceReport>();
     for (const m of messages) {
@@ -287,13 +290,16 @@ export class FleetShard extends DurableObject<Env> {
     const early = news.size === 0 ? [] : this.#early.of([...news.keys()]);
     const refusals = await this.#apply(messages);
     // Who has come online must be judged also by whoever remembers nothing but this.
-    if ([...news.values()].some(({ back }) => back === true)) this.#presences.flush();
+    const back = new Set(
+      [...news.values()].filter((report) => report.back).map((report) => report.serial_no),
+    );
+    if (back.size > 0) this.#presences.flush();
     const deviceIds = new Map<string, string>();
     for (const { serial_no } of messages) {
       const record = this.#presences.get(serial_no)?.record;
       if (record !== undefined) deviceIds.set(serial_no, record.device_id);
     }
-    return { refusals, deviceIds, early };
+    return { refusals, deviceIds, back, early };
   }
 
   /** Brings the ledger up to date, and what is remembered and cached of it. */

@@ -30,6 +30,8 @@ export interface Heard {
   serial_no: string;
   current_firmware: string;
   apps: Record<string, string>;
+  /** It was offline until then. */
+  back?: boolean;
 }
 
 /** A report as a campaign object hears of it. */

@@ -117,7 +117,7 @@ export class Rehearsed {
 
   #afterHappening(member: Member, { what, attempt }: Happening, now: number) {
     const { policy } = this.#book;
-    if (what === 'returns') return afterHeartbeat(member, false, now);
+    if (what === 'returns') return afterHeartbeat(member, false, now, true);
     if (member.attempt !== attempt) return undefined;
     const report = { campaign_id: '', timestamp: 0 };
     if (what === 'begins') return afterReport(member, { ...report, status: 'downloading' }, policy, now);
