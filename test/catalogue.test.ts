@@ -302,7 +302,7 @@ describe('the catalogue', () => {
       version,
       settings: { ...(settings as object), max_firmware_bytes: 9 * 1024 * 1024 },
     });
-    const form = new FormData();
+    let form = new FormData();
     form.set('file', new File([new Uint8Array(randomBytes(20 * 1024 * 1024))], 'firmware.bin'));
     const request = new Response(form);
     const type = request.headers.get('Content-Type') ?? '';
@@ -311,6 +311,14 @@ describe('the catalogue', () => {
     const octets = 'application/octet-stream';
     expect(await statusHeardLast('POST', '/firmware', api_key, type, body)).toBe(413);
     expect(await statusHeardLast('POST', '/firmware', 'sk_unknown', type, body)).toBe(401);
+    form = new FormData();
+    form.set('firmware', new File(['abc'], 'firmware.bin'));
+    const unknown = await fetch(`${sky.facts.url}/api/v1/firmware`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${api_key}` },
+      body: form,
+    });
+    expect([unknown.status, await unknown.text()]).toEqual([422, expect.stringContaining('Unknown file')]);
     const part = `/firmware/uploads/${randomUUID()}/parts/1`;
     expect(await statusHeardLast('PUT', part, api_key, octets, body)).toBe(404);
     expect(await statusHeardLast('POST', '/campaigns', api_key, 'application/json', body)).toBe(413);

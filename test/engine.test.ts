@@ -15,7 +15,7 @@ describe('the campaign engine', () => {
   afterAll(() => sky.stop());
 
   const model = (n: number | string) => `ENGINE-${n}`;
-  const { fleet, said, make, start, campaign, metrics, members, offered, become, update } = playedFleet(
+  const { fleet, said, gone, make, start, campaign, metrics, members, offered, become, update } = playedFleet(
     () => sky,
   );
   const etag = async (id: string) =>
@@ -83,6 +83,26 @@ describe('the campaign engine', () => {
     expect(waits.every(({ serial_no }) => away.includes(serial_no))).toBe(true);
   });
 
+  it('offers a device its update at once, however often it goes away with an offer and comes back', async () => {
+    const of = model('flaky');
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const [name = ''] = serials('FL', 1);
+    await fleet([name], of);
+    const id = await start({ firmware_id: firmware.id, stages: everyone });
+    await offered(id, 1);
+    const offeredAt = async () => (await members(id, 'offered'))[0]?.updated_at;
+    for (let round = 0; round < 3; round += 1) {
+      const before = await offeredAt();
+      // An offer that is just out may still be answered.
+      await eventually('another offer', async () => {
+        await deliver(sky, [gone(name)]);
+        await fleet([name], of);
+        const at = await offeredAt();
+        return at !== undefined && at !== before;
+      });
+    }
+  });
+
   // It takes so long that a shard with few of them has lost its memory by then, and still knows that they are gone.
   it('finds the devices that are there among many that are not, a few at a time', async () => {
     const of = model('few-there');
@@ -98,29 +118,33 @@ describe('the campaign engine', () => {
     expect(await offered(id, 1)).toEqual([there]);
   });
 
-  it('does not blame devices for a pause in which they could not take their offers', async () => {
-    const of = model('rest');
-    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
-    const [there = '', away = ''] = serials('PA', 2);
+  it('does not blame devices for a pause in which they could not take their offers, or be asked again', async () => {
+    const [of, other] = [model('rest'), model('rest-later')];
+    const [there = '', away = '', later = ''] = serials('PA', 3);
     await fleet([there, away], of);
-    await deliver(sky, [{ serial_no: away, channel: 'status', payload: { status: 'offline' } }]);
-    const id = await start({
-      firmware_id: firmware.id,
-      stages: [{ name: 'all', percentage: 100 }],
-      update_timeout_s: 10,
-      failure_threshold: 100,
-    });
-    expect(await offered(id, 1)).toEqual([there]);
+    await fleet([later], other);
+    await deliver(sky, [gone(away)]);
+    const begin = async (model: string) =>
+      start({
+        firmware_id: (await publishFirmware(sky, 'v2.0.0', { model })).id,
+        stages: [{ name: 'all', percentage: 100 }],
+        update_timeout_s: 10,
+        failure_threshold: 100,
+      });
+    const [id, alone] = [await begin(of), await begin(other)];
+    expect([await offered(id, 1), await offered(alone, 1)]).toEqual([[there], [later]]);
     await eventually('the other one to be awaited', async () =>
       (await members(id)).some(({ detail }) => detail?.includes('is offline')),
     );
-    await sky.api('POST', `/campaigns/${id}/pause`);
+    await deliver(sky, [said(later, alone, 'deferred', { until: Math.floor(Date.now() / 1000) + 60 })]);
+    for (const paused of [id, alone]) await sky.api('POST', `/campaigns/${paused}/pause`);
     await deliver(sky, [said(there, id, 'downloading')]);
     // What was under way when it paused has no more time than otherwise; what waits has.
     await eventually('the end of what was under way', async () => (await members(id, 'failed')).length === 1);
     await fleet([away], of);
-    await sky.api('POST', `/campaigns/${id}/resume`);
+    for (const paused of [alone, id]) await sky.api('POST', `/campaigns/${paused}/resume`);
     expect(await offered(id, 1)).toEqual([away]);
+    expect((await members(alone))[0]).toMatchObject({ status: 'pending', error: 'deferred' });
   });
 
   it('leaves out devices that are revoked, deleted or taken out of service meanwhile, whatever they were doing', async () => {

@@ -15,6 +15,7 @@ export type Update = {
   from_version: string | null;
   error: string | null;
   detail: string | null;
+  updated_at: string;
 };
 
 export const serials = (prefix: string, n: number) => Array.from({ length: n }, (_, i) => `${prefix}-${i}`);

@@ -23,6 +23,8 @@ export { FleetShard } from '../durable-objects/fleet-shard/fleet-shard.ts';
 export { FleetStream } from '../durable-objects/fleet-stream.ts';
 export { Releases } from '../durable-objects/releases/releases.ts';
 
+/** How long a refused request is heard out at most. */
+const PATIENCE_MS = 10_000;
 const METHODS = ['GET', 'POST', 'PUT', 'DELETE'];
 
 const app = new OpenAPIHono<AppEnv>();
@@ -31,10 +33,7 @@ app.use(async (c, next) => {
   c.set('db', openDatabase(c.env));
   c.set('cache', openCache(c.env));
   await next();
-  // Who is still sending does not listen yet, and would see the connection break in place of what is wrong.
-  const { body } = c.req.raw;
-  if (c.res.status >= 400 && body?.locked === false)
-    await body.pipeTo(new WritableStream()).catch(() => undefined); // Hung up: nobody listens.
+  if (c.res.status >= 400) await hearOut(c.req.raw.body);
   // A WebSocket's answer comes from its object and cannot be changed.
   if (c.res.status !== 101) c.header('X-Content-Type-Options', 'nosniff');
 });
@@ -100,6 +99,14 @@ app.onError((error, c) => {
 export default {
   fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(request, env, ctx),
 } satisfies ExportedHandler<Env>;
+
+/** Who is still sending does not listen yet, and would see the connection break in place of what is wrong. */
+async function hearOut(body: Request['body']): Promise<void> {
+  if (body?.locked !== false) return;
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  // Hung up, or goes on for ever: nobody listens.
+  await body.pipeTo(new WritableStream(), { signal }).catch(() => undefined);
+}
 
 /** Whether there is a route for it, middleware aside. */
 function answers(method: string, path: string): boolean {

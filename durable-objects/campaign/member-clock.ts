@@ -4,6 +4,7 @@ import {
   afterFailure,
   type Change,
   ended,
+  isAskedLess,
   isFinal,
   isStarted,
   isWaitingToTry,
@@ -64,15 +65,26 @@ export function untilWindow(
 }
 
 /** Not now, for a reason that is no fault of the device: tried again at `until`, and its time stands still. */
-export const postpone = (member: Member, until: number, detail: string): Change => ({
-  ...restart(member, until),
-  next_at: until,
-  detail,
-});
+export const postpone = (member: Member, until: number, detail: string): Change => {
+  const { state, offered_at, error } = member;
+  const hasAnswered = offered_at === null || error !== null || isStarted(state);
+  return { ...(hasAnswered ? {} : { offered_at: until }), next_at: until, detail };
+};
 
-/** It could not take its offer until `at`: its time runs from there, unless it has answered. */
-export const restart = ({ state, offered_at, error }: Member, at: number): Change =>
-  offered_at === null || error !== null || isStarted(state) ? undefined : { offered_at: at };
+/**
+ * It could not take its offer, or be asked again, until `at`: its time runs from there, but the time for which its user
+ * may postpone it.
+ */
+export function anotherChance(
+  member: Member,
+  { kind, postpone_limit_s }: CampaignPolicy,
+  at: number,
+): Change {
+  const { state, offered_at, error } = member;
+  if (offered_at === null || isStarted(state)) return undefined;
+  const wasAsked = error !== null && kind === 'soft';
+  return { offered_at: wasAsked ? Math.max(offered_at, at - postpone_limit_s * 1000) : at };
+}
 
 /** When a member whose time is over has its time again, since it could not be offered the update; else `undefined`. */
 function excusedAt(
@@ -89,12 +101,6 @@ function excusedAt(
 /** It is there, or is to be asked again, and waits for others: it has its offer before it is judged. */
 const waitsForItsTurn = (member: Member, policy: CampaignPolicy, now: number): boolean =>
   isDue(member, now) && (member.next_at ?? now) < overAt(member, policy);
-
-/** The same where its time is over, also for one that has declined: it could not be asked again. */
-const anotherChance = (member: Member, policy: CampaignPolicy, at: number): Change =>
-  restart(member, at) ?? {
-    offered_at: policy.kind === 'soft' ? at - policy.postpone_limit_s * 1000 : at,
-  };
 
 /** When the clock must look at a member again; null where only the device can move it. */
 export function wakeAt(member: Member, policy: CampaignPolicy): number | null {
@@ -115,7 +121,7 @@ export function rejudged(
   now: number,
 ): Pick<Member, 'next_at' | 'wake_at'> {
   const { state, error, next_at } = member;
-  const waits = state === 'pending' && error === null && next_at !== null;
+  const waits = state === 'pending' && error === null && next_at !== null && !isAskedLess(member);
   const anew = { ...member, next_at: waits ? Math.min(next_at, now) : next_at };
   return { next_at: anew.next_at, wake_at: wakeAt(anew, policy) };
 }

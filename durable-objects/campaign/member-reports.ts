@@ -26,11 +26,18 @@ export function afterDelivery(
   policy: CampaignPolicy,
   now: number,
 ): Change {
-  if (digest === member.ended_by || isOfEarlierTry(member, report)) return undefined;
+  if (isRepeated(member, digest, report) || isOfEarlierTry(member, report)) return undefined;
   const change = afterReport(member, report, policy, now);
   const endsTry = change?.state === 'pending' || (change?.state !== undefined && isFinal(change.state));
   return endsTry ? { ...change, ended_by: digest } : change;
 }
+
+/**
+ * Whether it is the report that ended the try before. A device whose clock was never set says the same each time: once it
+ * is asked again, it is believed.
+ */
+const isRepeated = ({ ended_by, state }: Member, digest: string, { timestamp }: UpdateReport): boolean =>
+  digest === ended_by && (timestamp >= UNSET_S || state === 'pending');
 
 /**
  * Whether a report that would end a try which has not begun yet was said before that was offered: then the try before
@@ -126,7 +133,7 @@ export function afterHeartbeat(member: Member, hasVersion: boolean, now: number,
   const unanswered = isBack ? 0 : member.unanswered;
   if (state === 'offered' && now - updated_at >= OFFER_LOST_MS)
     return letPass({ ...member, unanswered }, now);
-  const isAskedLess = error === null && unanswered < member.unanswered;
-  const missedItsOffer = state === 'pending' && member.attempt > 0 && (next_at === null || isAskedLess);
+  const wasAway = error === null && unanswered < member.unanswered;
+  const missedItsOffer = state === 'pending' && member.attempt > 0 && (next_at === null || wasAway);
   return missedItsOffer ? { unanswered, ...turnAgain(unanswered, now) } : undefined;
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type CampaignPolicy, campaignPolicy, type UpdateState } from '../../protocol/api.ts';
 import type { UpdateReport } from '../../protocol/messages.ts';
 import { type Change, isFinal, isStarted, type Member, offer, retry, waitFor } from './member.ts';
-import { afterTime, isDue, postpone, untilWindow } from './member-clock.ts';
+import { afterTime, anotherChance, isDue, postpone, rejudged, untilWindow } from './member-clock.ts';
 import { newMemberRow } from './member-fixture.ts';
 import { afterDelivery, afterHeartbeat, afterReport } from './member-reports.ts';
 
@@ -131,6 +131,33 @@ describe("a device's update", () => {
     const installing = say(offered, 'downloading', 'installing');
     expect(afterReport(installing, report('downloading'), policy, T0)).toBeUndefined();
     expect(afterReport(installing, report('installing'), policy, T0)).toBeUndefined();
+  });
+
+  it('that has declined has its time again after a pause, and its user no more than before', () => {
+    const soft = { ...policy, kind: 'soft' as const, postpone_limit_s: 3600 };
+    const later = say(offered, 'rejected');
+    expect(anotherChance(later, policy, T0 + HOUR)).toEqual({ offered_at: T0 + HOUR });
+    const postponed = apply(offered, afterReport(offered, report('deferred'), soft, T0 + 1));
+    expect(anotherChance(postponed, soft, T0 + HOUR / 2)).toEqual({ offered_at: T0 });
+    const resumed = apply(postponed, anotherChance(postponed, soft, T0 + 2 * HOUR));
+    expect(afterTime({ ...resumed, next_at: T0 + 3 * HOUR }, soft, T0 + 2 * HOUR + 599_000)).toBeUndefined();
+    expect(anotherChance(say(offered, 'downloading'), policy, T0 + HOUR)).toBeUndefined();
+  });
+
+  it('is believed when it has no clock, and says of its next try what it said of the one before', () => {
+    const thrice = { ...policy, max_attempts: 3 };
+    const failed = report('failed', { timestamp: 5 });
+    const deliver = (m: Member) => apply(m, afterDelivery(m, { digest: 'same', report: failed }, thrice, T0));
+    const first = deliver(offered);
+    expect(deliver(first)).toEqual(first);
+    const second = apply(first, offer(first, T0 + 100_000));
+    expect(deliver(second)).toMatchObject({ state: 'pending', attempt: 2, offered_at: null });
+  });
+
+  it('that answers no offer is asked no sooner because a policy changes', () => {
+    const mute = { ...offered, state: 'pending' as const, unanswered: 3, next_at: T0 + HOUR };
+    expect(rejudged(mute, { ...policy, update_timeout_s: 7200 }, T0).next_at).toBe(T0 + HOUR);
+    expect(rejudged({ ...mute, unanswered: 0 }, policy, T0).next_at).toBe(T0);
   });
 
   it('ignores reports nobody asked for', () => {

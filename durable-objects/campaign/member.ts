@@ -59,6 +59,8 @@ export const OFFER_LOST_MS = 5_000;
 /** Before a failed or declined attempt is tried again: the first, and at most. */
 export const RETRY_MS = 60_000;
 const LONGEST_RETRY_MS = 3_600_000;
+/** From so many unanswered offers in a row on, it waits before the next. */
+const TOLERATED = 2;
 
 /** The order in which an attempt passes through its states; a report of a lower rank is late. */
 export const RANK: Record<UpdateState, number> = {
@@ -76,6 +78,8 @@ export const RANK: Record<UpdateState, number> = {
 export const isFinal = (state: UpdateState): boolean => RANK[state] === 5;
 /** Its device has said "later", or has failed and is to try again: nothing is under way. */
 export const isPostponed = ({ state, error }: Member): boolean => state === 'pending' && error !== null;
+/** It is there and answers no offer. */
+export const isAskedLess = ({ unanswered }: Member): boolean => unanswered >= TOLERATED;
 /** It has failed and waits for its next attempt. */
 export const isWaitingToTry = (member: Member): boolean => isPostponed(member) && member.offered_at === null;
 export const isStarted = (state: UpdateState): boolean => RANK[state] >= 2 && RANK[state] < 5;
@@ -106,7 +110,10 @@ export const waitFor = (member: Member, now: number): Change => ({
 /** It has not answered its offer. `heardAt` is when it was heard from since; null where it was not. */
 export function letPass(member: Member, heardAt: number | null): Change {
   const unanswered = member.unanswered + 1;
-  const turn = heardAt === null ? { next_at: null } : turnAgain(unanswered, heardAt);
+  const turn =
+    heardAt === null
+      ? { next_at: null, detail: 'has not answered its offer: is asked again when it is heard from' }
+      : turnAgain(unanswered, heardAt);
   return { state: 'pending', unanswered, ...turn };
 }
 
@@ -115,7 +122,7 @@ export function letPass(member: Member, heardAt: number | null): Change {
  * that is asked less and less often, so that it does not take the turns of those that answer.
  */
 export const turnAgain = (unanswered: number, now: number): NonNullable<Change> =>
-  unanswered < 2
+  unanswered < TOLERATED
     ? { next_at: now, detail: 'was heard from: waits for its turn' }
     : {
         next_at: now + waitBefore(unanswered - 1),

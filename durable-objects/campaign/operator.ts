@@ -3,7 +3,7 @@ import type { Book } from './book.ts';
 import { type Accepted, weighted } from './gate.ts';
 import { isOvertaken } from './joining.ts';
 import { retry, skip } from './member.ts';
-import { restart } from './member-clock.ts';
+import { anotherChance } from './member-clock.ts';
 import { placeOf, START } from './members.ts';
 import { failed, noFailures } from './stages.ts';
 
@@ -100,9 +100,10 @@ export function acceptTrouble(book: Book): void {
   book.state.accepted = trouble(book);
 }
 
-/** Nobody could take an offer while the campaign was paused, so the time for that begins anew. */
+/** Nobody could take an offer, or be asked again, while the campaign was paused, so the time for that begins anew. */
 export function restartOffers(book: Book, now: number): void {
-  book.decide(book.members.unanswered(), (member) => restart(member, now), now);
+  const { policy } = book.definition;
+  book.decide(book.members.unanswered(), (member) => anotherChance(member, policy, now), now);
 }
 
 /** What has failed, fallen silent and gone back, by stage. */

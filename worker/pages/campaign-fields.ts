@@ -52,17 +52,17 @@ export const targetOf = (fields: Fields) => ({
  */
 export function planOf(fields: Fields) {
   const own = fields.own_stages;
-  if (own !== undefined) return { stages: withGates(ownStages(own), fields, 'missing'), safe_mode: false };
+  if (own !== undefined) return { stages: withGates(stagesIn(own), fields, 'missing'), safe_mode: false };
   const plan = fields.stages;
   if (plan === 'safe') return { stages: withGates(DEFAULT_STAGES, fields), safe_mode: true };
   if (plan === undefined) {
     return hasGates(fields) ? { usual: true as const, stages: withGates(DEFAULT_STAGES, fields) } : {};
   }
-  return { stages: withGates(parseStagePlan(plan), fields), safe_mode: false };
+  return { stages: withGates(stagesIn(plan), fields), safe_mode: false };
 }
 
 /** Stages as somebody wrote them. Throws a 422 that says what is none. */
-function ownStages(text: string) {
+function stagesIn(text: string) {
   try {
     return parseStagePlan(text);
   } catch (error) {

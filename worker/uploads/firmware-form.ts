@@ -38,7 +38,12 @@ async function take(c: AppContext, form: FirmwareForm, part: FormPart): Promise<
     if (text !== '') form.fields[part.name] = text;
     return;
   }
-  if (part.name !== 'file') return;
+  if (part.name !== 'file')
+    throw new ProblemError(
+      422,
+      'Unknown file',
+      `Send one file, in the field "file": "${part.name}" is none.`,
+    );
   // Its name is never used, and whoever sends a path has something else in mind.
   if (/[/\\\0]|^\.\.?$/.test(part.filename))
     throw new ProblemError(422, 'Path in a name', 'The file name may hold no path.');

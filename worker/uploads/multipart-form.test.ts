@@ -63,6 +63,31 @@ describe('a form that is streamed', () => {
     await expect(readAll(inPieces(new TextEncoder().encode(text), [7]), 'x')).rejects.toThrow(BrokenForm);
   });
 
+  it('is refused as broken where the connection breaks', async () => {
+    const breaks = new ReadableStream<Uint8Array>({
+      pull: (controller) => controller.error(new Error('cut')),
+    });
+    await expect(readAll(breaks, 'x')).rejects.toThrow(BrokenForm);
+  });
+
+  it('is read to its end where the rest is not wanted, so that its sender is heard out', async () => {
+    const text = '--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nmuch\r\n--x--';
+    let isRead = false;
+    const whole = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode(text.slice(0, 50))),
+      pull(controller) {
+        controller.enqueue(new TextEncoder().encode(text.slice(50)));
+        controller.close();
+        isRead = true;
+      },
+    });
+    for await (const part of readForm(whole, 'x')) {
+      expect(part.name).toBe('a');
+      break;
+    }
+    expect(isRead).toBe(true);
+  });
+
   it('is known by its boundary', () => {
     expect(boundaryOf('multipart/form-data; boundary=abc')).toBe('abc');
     expect(boundaryOf('Multipart/Form-Data; charset=utf-8; boundary="a b"')).toBe('a b');

@@ -92,11 +92,17 @@ class Source {
 
   /** Takes the rest: who is still sending does not listen yet, and would only see the connection break. */
   async close(): Promise<void> {
-    while (!(await this.#reader.read()).done);
+    try {
+      while (!(await this.#reader.read()).done);
+    } catch {
+      // Hung up: nobody listens.
+    }
   }
 
   async #more(): Promise<void> {
-    const { done, value } = await this.#reader.read();
+    const { done, value } = await this.#reader.read().catch(() => {
+      throw new BrokenForm('the connection broke');
+    });
     if (done) throw new BrokenForm('the form ends in the middle');
     this.#buffer = this.#buffer.length === 0 ? Buffer.from(value) : Buffer.concat([this.#buffer, value]);
   }
