@@ -1,9 +1,7 @@
 /** What an operator says of a campaign: which devices, in which stages, how fast, and when to stop. */
 import { z } from 'zod';
-import { label, model, serialNo, text } from './identifiers.ts';
+import { label, model, serialNo, text, time } from './identifiers.ts';
 import { parseVersionRange } from './version.ts';
-
-const time = z.iso.datetime({ offset: true });
 
 export const versionRange = z
   .string()

@@ -43,3 +43,6 @@ export const UNSTORABLE = 'no NUL, no half of a surrogate pair';
 
 /** Text a database can keep, or look for. */
 export const text = (max: number) => z.string().max(max).refine(isStorable, UNSTORABLE);
+
+/** A moment, as JSON has it: ISO 8601 with the offset from UTC. */
+export const time = z.iso.datetime({ offset: true });
