@@ -7,8 +7,8 @@ import { StartError } from './data.ts';
 import { answersAt } from './external.ts';
 import { type Part, startPart, within } from './part.ts';
 import { onFreePort } from './ports.ts';
-import { until } from './postgres.ts';
 import type { Site } from './site.ts';
+import { until } from './until.ts';
 
 const PLACES = [
   'mosquitto',

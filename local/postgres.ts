@@ -1,22 +1,15 @@
 /** PostgreSQL itself, from npm: a cluster under the data directory, on a free port of the loopback interface. */
 import { execFile } from 'node:child_process';
-import {
-  accessSync,
-  chownSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
-import { type DataDirectory, isAlive, StartError } from './data.ts';
+import { type DataDirectory, StartError } from './data.ts';
+import { endLeftOver } from './left-over.ts';
 import { type Part, startPart, within } from './part.ts';
 import { onFreePort } from './ports.ts';
+import { until } from './until.ts';
 
 const run = promisify(execFile);
 const USER = 'skylark';
@@ -35,7 +28,7 @@ export async function startPostgres(data: DataDirectory, port = 0): Promise<Post
   const directory = join(data.path, 'postgres');
   const cluster = join(directory, 'cluster');
   const program = programs();
-  await endLeftOver(cluster);
+  await endLeftOver('postgres', join(cluster, 'postmaster.pid'));
   mkdirSync(directory, { recursive: true, mode: 0o700 });
   if (asRoot()) chownSync(directory, NOBODY, NOBODY);
   if (!existsSync(join(cluster, 'PG_VERSION'))) await initialise(program.initdb, directory, cluster, data);
@@ -145,26 +138,6 @@ function unprivileged(program: string): [string, ...string[]] {
   ];
 }
 
-/** A database left running by a Skylark that was killed is stopped first. */
-async function endLeftOver(cluster: string): Promise<void> {
-  const file = join(cluster, 'postmaster.pid');
-  if (!existsSync(file)) return;
-  const pid = Number(readFileSync(file, 'utf8').split('\n')[0]);
-  if (!isAlive(pid) || !isPostgres(pid)) return;
-  process.kill(pid, 'SIGINT');
-  await until(() => !isAlive(pid), `the PostgreSQL left over from before (process ${pid}) to end`);
-}
-
-/** The pid may meanwhile be somebody else's. */
-function isPostgres(pid: number): boolean {
-  try {
-    accessSync('/proc', constants.R_OK);
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('postgres');
-  } catch {
-    return !existsSync('/proc');
-  }
-}
-
 async function answers(url: string): Promise<void> {
   await until(async () => {
     const client = new Client({ connectionString: url, connectionTimeoutMillis: 2000 });
@@ -187,17 +160,4 @@ async function ensureDatabase(url: string): Promise<void> {
   const { rowCount } = await client.query('SELECT FROM pg_database WHERE datname = $1', [USER]);
   if (rowCount === 0) await client.query(`CREATE DATABASE ${USER}`);
   await client.end();
-}
-
-/** Asks again every 50 ms: neither a foreign process's end nor an open port is an event. */
-export async function until(
-  holds: () => boolean | Promise<boolean>,
-  what: string,
-  deadlineMs = DEADLINE_MS,
-): Promise<void> {
-  const end = Date.now() + deadlineMs;
-  while (!(await holds())) {
-    if (Date.now() > end) throw new StartError(`waited ${deadlineMs / 1000} s in vain for ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }

@@ -4,9 +4,10 @@ import { delimiter, join } from 'node:path';
 import { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { DataDirectory } from './data.ts';
+import { endLeftOver } from './left-over.ts';
 import { type Part, startNodePart, startPart, within } from './part.ts';
 import { onFreePort } from './ports.ts';
-import { until } from './postgres.ts';
+import { until } from './until.ts';
 
 /** Redis as a part, at an address of the loopback interface. */
 export interface RedisPart extends Part {
@@ -29,7 +30,16 @@ export async function startRedis(data: DataDirectory, port = 0): Promise<RedisPa
 
 async function serve(program: string, data: DataDirectory, port: number): Promise<RedisPart> {
   const url = addressOf(port);
-  const settings = { port: String(port), bind: '127.0.0.1', save: '', appendonly: 'no', dir: data.path };
+  const pidfile = join(data.path, 'redis.pid');
+  await endLeftOver('redis-server', pidfile);
+  const settings = {
+    port: String(port),
+    bind: '127.0.0.1',
+    save: '',
+    appendonly: 'no',
+    dir: data.path,
+    pidfile,
+  };
   const args = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, value]);
   const part = startPart('redis', data.logs, program, args);
   await within(
