@@ -59,8 +59,8 @@ export const OFFER_LOST_MS = 5_000;
 /** Before a failed or declined attempt is tried again: the first, and at most. */
 export const RETRY_MS = 60_000;
 const LONGEST_RETRY_MS = 3_600_000;
-/** From so many unanswered offers in a row on, it waits before the next. */
-const TOLERATED = 2;
+/** From so many unanswered offers in a row on, it waits before the next: two may well be lost when a broker starts anew. */
+const TOLERATED = 3;
 
 /** The order in which an attempt passes through its states; a report of a lower rank is late. */
 export const RANK: Record<UpdateState, number> = {
@@ -125,7 +125,7 @@ export const turnAgain = (unanswered: number, now: number): NonNullable<Change> 
   unanswered < TOLERATED
     ? { next_at: now, detail: 'was heard from: waits for its turn' }
     : {
-        next_at: now + waitBefore(unanswered - 1),
+        next_at: now + waitBefore(unanswered - TOLERATED + 1),
         detail: `is there, and has let ${unanswered} offers pass: is asked again later`,
       };
 
