@@ -1,9 +1,7 @@
 /** A campaign's `end_at`: nobody begins after it. */
 import type { CampaignPolicy } from '../../protocol/api.ts';
 import type { Book } from './book.ts';
-
-/** Why members are skipped after it. */
-export const ENDED = 'ended';
+import { ENDED } from './member.ts';
 
 /** That it has passed, in words. */
 export function endedBy({ end_at }: CampaignPolicy, now: number): string | undefined {

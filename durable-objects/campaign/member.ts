@@ -1,6 +1,5 @@
 /** One device's update: its states, and what an offer, an operator or the campaign makes of it. Pure. */
 import type { CampaignPolicy, FailureClass, UpdateState } from '../../protocol/api.ts';
-import { ENDED } from './end.ts';
 
 /** A member of a campaign. Times are Unix milliseconds. */
 export interface Member {
@@ -52,6 +51,8 @@ export type Change =
 
 /** How long an offer may go unanswered before it costs no concurrency any more. */
 export const OFFER_PATIENCE_MS = 30_000;
+/** Why members are skipped after the campaign's `end_at`. */
+export const ENDED = 'ended';
 /** It did not take its offer in time. */
 export const NO_ANSWER = 'no_answer';
 /** A device that speaks of other things this long after its offer has not got it: brokers can lose a message. */

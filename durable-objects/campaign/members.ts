@@ -4,9 +4,8 @@
  */
 import type { UpdateState } from '../../protocol/api.ts';
 import { hash32 } from '../../protocol/shards.ts';
-import { ENDED } from './end.ts';
 import type { FoundDevice } from './found.ts';
-import type { Member } from './member.ts';
+import { ENDED, type Member } from './member.ts';
 import {
   type Cursor,
   createTables,
