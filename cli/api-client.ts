@@ -21,10 +21,13 @@ const TRIES = 5;
 /** An answer that is not 2xx. */
 export class ApiError extends CommandFailed {
   readonly status: number;
+  /** The server says which fields of the input are wrong. */
+  readonly isWrongInput: boolean;
 
   constructor(status: number, text: string) {
     super(explain(status, text));
     this.status = status;
+    this.isWrongInput = status === 422 && (problemIn(text)?.errors ?? []).length > 0;
   }
 }
 
@@ -135,12 +138,17 @@ export class ApiClient {
 }
 
 function explain(status: number, text: string): string {
+  const said = problemIn(text);
+  if (said === undefined) return `the server answered ${status}`;
+  const fields = (said.errors ?? []).map(({ field, message }) => `\n  ${field}: ${message}`).join('');
+  return `${said.title}${said.detail === undefined ? '' : `: ${said.detail}`}${fields}`;
+}
+
+function problemIn(text: string): z.infer<typeof problem> | undefined {
   try {
-    const said = problem.parse(JSON.parse(text));
-    const fields = (said.errors ?? []).map(({ field, message }) => `\n  ${field}: ${message}`).join('');
-    return `${said.title}${said.detail === undefined ? '' : `: ${said.detail}`}${fields}`;
+    return problem.parse(JSON.parse(text));
   } catch {
-    return `the server answered ${status}`;
+    return undefined;
   }
 }
 

@@ -18,7 +18,7 @@ export interface TargetOptions {
 
 /** The target as the API is told it. Throws {@link WrongUsage} where a file of serial numbers holds none. */
 export function targetOf(o: TargetOptions): CampaignTarget {
-  const fromFile = o.serialsFile === undefined ? [] : serialNosOf(readText(o.serialsFile));
+  const fromFile = o.serialsFile === undefined ? [] : serialsIn(o.serialsFile);
   if (o.serialsFile !== undefined && fromFile.length === 0)
     throw new WrongUsage(`${o.serialsFile} holds no serial numbers`);
   const serials = [...(o.serials ?? []), ...fromFile];
@@ -31,6 +31,15 @@ export function targetOf(o: TargetOptions): CampaignTarget {
     percentage: o.percentage,
     dynamic: o.dynamic,
   };
+}
+
+function serialsIn(file: string): string[] {
+  try {
+    return serialNosOf(readText(file));
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    throw new WrongUsage(`${file}: ${error.message}`);
+  }
 }
 
 export interface PolicyOptions {

@@ -1,6 +1,6 @@
 /** `skylark`: for CI and operators. Exit code 0 done, 1 failed, 2 wrong usage. */
 import { CommanderError } from 'commander';
-import { CommandFailed, WrongUsage } from './api-client.ts';
+import { ApiError, CommandFailed, WrongUsage } from './api-client.ts';
 import { program } from './command-line.ts';
 import { say } from './output.ts';
 import './key-commands.ts';
@@ -16,7 +16,8 @@ try {
     // Help and version are not mistakes; commander has said the rest itself.
     process.exitCode = error.exitCode === 0 ? 0 : 2;
   } else {
-    process.exitCode = error instanceof WrongUsage ? 2 : 1;
+    const isUsage = error instanceof WrongUsage || (error instanceof ApiError && error.isWrongInput);
+    process.exitCode = isUsage ? 2 : 1;
     const known = error instanceof WrongUsage || error instanceof CommandFailed;
     const text = known
       ? error.message

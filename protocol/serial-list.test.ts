@@ -10,6 +10,12 @@ describe('a list of serial numbers', () => {
 
   it('is taken as it stands otherwise, each number once', () => {
     expect(serialNosOf('A-1, A-2\nA-1\tA-3\n')).toEqual(['A-1', 'A-2', 'A-3']);
+    expect(serialNosOf('A-1, A-2\nA-3')).toEqual(['A-1', 'A-2', 'A-3']);
     expect(serialNosOf('')).toEqual([]);
+  });
+
+  it('is refused as a table that does not say which column it is', () => {
+    expect(serialNosOf('Serial_No,qty\nA-1,1')).toEqual(['A-1']);
+    expect(() => serialNosOf('name,qty\nA-1,1\nA-2,5')).toThrow('without a column "serial_no"');
   });
 });

@@ -1,5 +1,5 @@
 /** Who did what. Rows are only ever added. */
-import { and, desc, eq } from 'drizzle-orm';
+import { and, desc, eq, gte } from 'drizzle-orm';
 import type { Page, Paging } from '../protocol/api.ts';
 import type { AuditFilter, AuditRecord } from '../protocol/audit.ts';
 import type { Database } from './connection.ts';
@@ -21,6 +21,21 @@ export interface AuditEntry {
 export function auditEntry(db: Database, entry: AuditEntry) {
   // The database's own clock is finer than a cursor.
   return db.insert(auditLog).values({ ...entry, at: new Date() });
+}
+
+/** Whether somebody has done this to that, since a moment. */
+export async function hasDone(
+  db: Database,
+  { actor, action, subject }: Pick<AuditEntry, 'actor' | 'action' | 'subject'>,
+  since: Date,
+): Promise<boolean> {
+  const done = and(eq(auditLog.actor, actor), eq(auditLog.action, action), eq(auditLog.subject, subject));
+  const rows = await db
+    .select({ id: auditLog.id })
+    .from(auditLog)
+    .where(and(gte(auditLog.at, since), done))
+    .limit(1);
+  return rows.length > 0;
 }
 
 /** A page of the log, newest first. */

@@ -158,7 +158,7 @@ describe('kinds of campaigns, and an operator’s word', () => {
     });
   });
 
-  it('needs two people where the settings say so: neither its maker approves, nor its approver starts', async () => {
+  it('needs two people where the settings say so: neither its maker nor who changed it approves, nor its approver starts', async () => {
     const model = 'KIND-TWO';
     const firmware = await publishFirmware(sky, 'v2.0.0', { model });
     await fleet(['TW-0'], model);
@@ -198,6 +198,8 @@ describe('kinds of campaigns, and an operator’s word', () => {
           detail: { rate_per_minute: { from: 10_000, to: 5 } },
         },
       ]);
+      await sky.api('PUT', `/campaigns/${id}`, { rate_per_minute: 6 }, second);
+      expect((await post('approve', second)).body.detail).toMatch(/you changed this campaign/);
     } finally {
       await settings({ approve_campaigns: false });
     }

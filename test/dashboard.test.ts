@@ -310,7 +310,7 @@ describe('the dashboard in a real browser', () => {
     try {
       const page = await signedIn();
       await makeCampaign(page, 'For two');
-      await page.getByText('You made it, so somebody else has to approve it').waitFor();
+      await page.getByText('You made or changed it, so somebody else has to approve it').waitFor();
       expect(await page.getByRole('button', { name: /Start|Approve/ }).count()).toBe(0);
       await sky.api('POST', `${new URL(page.url()).pathname}/approve`);
       await page.reload();

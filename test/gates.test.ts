@@ -14,7 +14,9 @@ describe('the gates of a campaign', () => {
   });
   afterAll(() => sky.stop());
 
-  const { fleet, said, gone, start, campaign, metrics, offered, become, update } = playedFleet(() => sky);
+  const { fleet, said, gone, start, campaign, metrics, members, offered, become, update } = playedFleet(
+    () => sky,
+  );
   const reason = async (id: string) => String((await campaign(id)).status_reason);
   const completed = (id: string, n: number) =>
     eventually(`${n} to complete`, async () => (await metrics(id)).counts.completed === n);
@@ -177,6 +179,33 @@ describe('the gates of a campaign', () => {
     const going = await offered(String(back[0]?.id), 3);
     expect(going.toSorted()).toEqual(['SP-0', 'SP-1', 'SP-2']);
     expect(await reason(id)).not.toContain('cannot go back');
+  });
+
+  it('takes back who completes after the stop, too, without waiting for all others to end', async () => {
+    const of = 'GATE-LATE';
+    await publishFirmware(sky, 'v1.0.0', { model: of });
+    const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
+    const [bad = '', late = '', slow = ''] = serials('LT', 3);
+    await fleet([bad, late, slow], of, { current_firmware: 'v1.0.0' });
+    const policy = { on_failure: 'rollback', failure_threshold: 10, min_sample: 1 };
+    const stages = [{ name: 'all', percentage: 100 }];
+    const id = await start({ firmware_id: firmware.id, stages, ...policy });
+    await offered(id, 3);
+    await deliver(sky, [
+      said(bad, id, 'failed'),
+      said(late, id, 'downloading'),
+      said(slow, id, 'downloading'),
+    ]);
+    await become(id, 'rolled_back');
+    await fleet([late], of, { current_firmware: 'v2.0.0' });
+    const back = await eventually('the way back', async () => {
+      const { items } = (await sky.api('GET', '/campaigns')).body as {
+        items: { id: string; created_by: string }[];
+      };
+      return items.find(({ created_by }) => created_by === `campaign:${id}`);
+    });
+    expect(await offered(back.id, 1)).toEqual([late]);
+    expect((await members(id, 'downloading')).map(({ serial_no }) => serial_no)).toEqual([slow]);
   });
 
   it('stops when devices that completed go back to what they had, and begins no other', async () => {

@@ -221,6 +221,11 @@ describe('the programs, as CI and a device maker run them', () => {
       expect((await cli(['campaign', 'edit', id, ...wrong])).code).toBe(2);
     }
     expect((await cli(['campaign', 'create', 'x', ...firmware, '--serials-file', 'no.csv'])).code).toBe(2);
+    // What only the server can tell is wrong usage as well.
+    expect((await cli(['campaign', 'create', 'x', ...firmware, '--stages', '10,50'])).code).toBe(2);
+    writeFileSync(file('table.csv'), 'name,qty\nVD-0001,1\nVD-0002,1\n');
+    const table = await cli(['campaign', 'preview', ...firmware, '--serials-file', 'table.csv']);
+    expect([table.code, table.err]).toEqual([2, expect.stringContaining('without a column "serial_no"')]);
   });
 
   it('the GitHub Action uploads, publishes and starts a campaign, and does no harm when run again', async () => {

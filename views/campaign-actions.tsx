@@ -17,7 +17,7 @@ export interface Approval {
   approved_by: string | null;
   /** Stands for the campaign as it is shown. */
   seen: string;
-  /** Who looks at it made it, or has approved it. */
+  /** Who looks at it made or changed it, or has approved it. */
   mine: boolean;
   approvedByMe: boolean;
 }
@@ -136,7 +136,7 @@ export const ApprovalNotice = ({ approval }: { approval: Approval | undefined })
   const { approved_by: by, mine, approvedByMe } = approval;
   const words =
     by === null
-      ? `The settings ask for approval by a second person before it starts.${mine ? ' You made it, so somebody else has to approve it.' : ''}`
+      ? `The settings ask for approval by a second person before it starts.${mine ? ' You made or changed it, so somebody else has to approve it.' : ''}`
       : `Approved by ${by}.${approvedByMe ? ' That is you, so somebody else has to start it.' : ''}`;
   return (
     <p class="notice" data-tone={by === null ? 'busy' : 'good'}>

@@ -55,6 +55,8 @@ export class Book {
       silence: [],
       back: [],
       pace: null,
+      take_back_until: null,
+      taken_back: 0,
       withdraws: false,
       revision: 0,
     };

@@ -13,7 +13,7 @@ import { writeState, writeUnwritten, yieldWaiting } from './ledger.ts';
 import { afterTime } from './member-clock.ts';
 import { offerNext } from './offering.ts';
 import { prepareStep } from './prepare.ts';
-import { takeBack } from './take-back.ts';
+import { isTakeBackDue, takeBack } from './take-back.ts';
 import { SilenceWatch } from './watch-silence.ts';
 
 /** How often a dynamic campaign looks for devices to join it: it reads the ledger's devices of the model. */
@@ -98,16 +98,20 @@ export class Clock {
     await this.#silence.look(book, Date.now());
   }
 
-  /** Takes back who has completed by now, and at the end whoever completed after that. */
+  /** Takes back who has completed by now, and again whoever completes after that. */
   async #takeBack(book: Book): Promise<void> {
     const { state } = book;
     const after = state.take_back_after;
-    if (after === null || (after > 0 && book.inFlight > 0)) return;
+    if (after === null || !isTakeBackDue(book, after, Date.now())) return;
+    const until = state.take_back_until ?? Date.now();
+    // Noted first: where this is broken off, the same members go back by the same campaigns.
+    if (state.take_back_until === null)
+      Object.assign(state, { take_back_until: until, taken_back: book.completed });
+    book.keep();
     await this.#env.BROKER_LINK.getByName('main').withdraw(book.definition.id);
-    const now = Date.now();
-    const more = book.inFlight > 0;
-    const problems = await takeBack(this.#env, this.#db, book, after);
-    state.take_back_after = more ? now : null;
+    const problems = await takeBack(this.#env, this.#db, book, { after, until });
+    const more = book.inFlight > 0 || book.completed > state.taken_back;
+    Object.assign(state, { take_back_after: more ? until : null, take_back_until: null });
     book.keep();
     if (problems.length > 0) book.enter(state.status, [state.reason, ...problems].join('; '));
   }

@@ -135,6 +135,10 @@ export interface CampaignState {
   finished_at: number | null;
   /** Members completed after this moment are still to be taken back; null where nothing is to be. */
   take_back_after: number | null;
+  /** Set while they are being taken back: up to when they had completed. */
+  take_back_until: number | null;
+  /** How many had completed when some were last taken back. */
+  taken_back: number;
   /** What is left to do before anybody begins. */
   preparing: Finding | Dealing | null;
   sweep: Sweep | null;

@@ -216,9 +216,15 @@ export class Members {
     return this.#after(cursor, limit, "state IN ('pending', 'offered')");
   }
 
-  /** Members behind the cursor that completed after a moment (Unix milliseconds). */
-  completedAfter(cursor: Cursor, at: number, limit: number): Member[] {
-    return this.#after(cursor, limit, "state = 'completed' AND finished_at > ?", at);
+  /** Members behind the cursor that completed between two moments (Unix milliseconds; the second belongs to it). */
+  completed(cursor: Cursor, { after, until }: { after: number; until: number }, limit: number): Member[] {
+    return this.#after(
+      cursor,
+      limit,
+      "state = 'completed' AND finished_at > ? AND finished_at <= ?",
+      after,
+      until,
+    );
   }
 
   /** Stores a member as it has become, and notes that the ledger does not know it yet. */

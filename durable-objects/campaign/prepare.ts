@@ -46,6 +46,8 @@ export const unprepared = (definition: Definition, now: number): CampaignState =
   started_at: now,
   finished_at: null,
   take_back_after: null,
+  take_back_until: null,
+  taken_back: 0,
   preparing: { phase: 'finding', after: undefined, found: 0, eligible: 0 },
   sweep: null,
   withdraws: false,

@@ -17,11 +17,30 @@ import { placeOf, START } from './members.ts';
 /** Devices taken back by one campaign. */
 const MOST = 100_000;
 
+/** Members that completed after the first are gathered for this long before they go back by campaigns of their own. */
+const GATHER_MS = 10_000;
+
 /**
- * Starts the campaigns that take back the members that completed after a moment (Unix milliseconds); answers, in
- * sentences, what cannot be taken back. May be repeated: what has been started is not started twice.
+ * Whether those that completed after a moment, the last time some went back or 0, go back now: at once the first time
+ * and when nothing is under way any more; in between less and less often, for each time makes a campaign.
  */
-export async function takeBack(env: Env, db: Database, book: Book, after: number): Promise<string[]> {
+export function isTakeBackDue({ state, completed, inFlight }: Book, after: number, now: number): boolean {
+  if (after === 0 || inFlight === 0 || state.take_back_until !== null) return true;
+  const gathers = Math.max(GATHER_MS, after - (state.finished_at ?? after));
+  return now - after >= gathers && completed > state.taken_back;
+}
+
+/**
+ * Starts the campaigns that take back the members that completed between two moments (Unix milliseconds; the second
+ * belongs to it); answers, in sentences, what cannot be taken back. May be repeated: what has been started is not
+ * started twice.
+ */
+export async function takeBack(
+  env: Env,
+  db: Database,
+  book: Book,
+  { after, until }: { after: number; until: number },
+): Promise<string[]> {
   const { definition } = book;
   const problems: string[] = [];
   // What was only downloaded has changed no device.
@@ -29,7 +48,7 @@ export async function takeBack(env: Env, db: Database, book: Book, after: number
   const { kind, model, name = null } = definition.firmware;
   const releases = await listReleases(db, { kind, model, name });
   for (let cursor = START; ; ) {
-    const members = book.members.completedAfter(cursor, after, MOST);
+    const members = book.members.completed(cursor, { after, until }, MOST);
     const last = members.at(-1);
     if (last === undefined) return problems;
     const still = await stillOn(db, definition.firmware, members);

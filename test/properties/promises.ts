@@ -34,7 +34,7 @@ export class Promises {
     const done = action.do === 'evict' ? action.during : action;
     if (this.#last !== undefined) this.#goesForward(this.#last, seen, done.do === 'retry');
     this.#noMoreThanAllowed(seen);
-    this.#nobodyBeginsWhileHeld(done, ok, seen);
+    this.#nobodyBeginsWhileHeld(action, ok, seen);
     if (action.do === 'check' && ok) this.#mayHaveIt(action.serial_no);
     laterStagesAreUntouched(seen);
     if (action.do === 'tick' && this.#last !== undefined) nothingIsSentOnceStopped(this.#last, seen);
@@ -86,8 +86,12 @@ export class Promises {
     assert.ok(underWay <= this.#limits.max_concurrent, `${underWay} of ${this.#limits.max_concurrent}`);
   }
 
-  #nobodyBeginsWhileHeld(done: Action, ok: boolean, { state, queued }: Seen): void {
-    if (done.do === 'resume' || done.do === 'retry') this.#held = undefined;
+  #nobodyBeginsWhileHeld(action: Action, ok: boolean, { state, queued }: Seen): void {
+    const done = action.do === 'evict' ? action.during : action;
+    // Whether one that was broken off has done it, only the state says.
+    const isResumed = done.do === 'resume' && (ok || action.do === 'evict');
+    const isBegunAnew = done.do === 'retry' && state.status === 'active';
+    if (isResumed || isBegunAnew) this.#held = undefined;
     if (this.#held !== undefined) {
       assert.equal(queued.ever, this.#held.ever, `commands after the acknowledged ${this.#held.by}`);
       assert.equal(queued.waiting, 0);

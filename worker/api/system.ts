@@ -69,7 +69,7 @@ export const system = router()
       tags: ['system'],
       summary: 'Change settings, if they are still at this version',
       middleware: [requires('administer')] as const,
-      request: body(z.object({ version: z.int(), settings: someSettings })),
+      request: body(z.strictObject({ version: z.int(), settings: someSettings })),
       responses: { 200: json(versionedSettings, 'The settings as they are now') },
     }),
     async (c) => {

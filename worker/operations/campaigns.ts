@@ -16,7 +16,7 @@ import {
   campaign as campaignSchema,
 } from '../../protocol/api.ts';
 import { firmwareTitle } from '../../protocol/target-path.ts';
-import { auditEntry } from '../../store/audit-log.ts';
+import { auditEntry, hasDone } from '../../store/audit-log.ts';
 import { cacheKey, TTL_S } from '../../store/cache.ts';
 import {
   addCampaign,
@@ -175,11 +175,17 @@ async function start(c: AppContext, { row, firmware }: CampaignAndFirmware): Pro
   return objectOf(c, row.id).start(definitionOf(row, firmware), await fingerprint(row));
 }
 
+/** Whether whoever asks has ever changed the campaign. */
+export const hasChanged = (c: AppContext, { id, createdAt }: Pick<CampaignRow, 'id' | 'createdAt'>) =>
+  hasDone(c.var.db, { actor: c.var.principal.actor, action: 'campaign.change', subject: id }, createdAt);
+
 async function approve(c: AppContext, row: CampaignRow): Promise<Outcome> {
   const { actor } = c.var.principal;
   if (actor === row.createdBy) {
     return { ok: false, problem: 'you made this campaign: somebody else has to approve it' };
   }
+  if (await hasChanged(c, row))
+    return { ok: false, problem: 'you changed this campaign: somebody else has to approve it' };
   return objectOf(c, row.id).approve(row.id, await fingerprint(row), actor);
 }
 

@@ -6,7 +6,7 @@ import { serialNosOf } from '../../protocol/serial-list.ts';
 import { parseStagePlan } from '../../protocol/stage-plan.ts';
 import type { FieldErrors } from '../../views/parts.tsx';
 import { ProblemError } from '../problem.ts';
-import { fieldsOf, listOf } from './query.ts';
+import { listOf } from './query.ts';
 
 type Fields = Record<string, string>;
 
@@ -26,12 +26,11 @@ const TIMES = [
   ['postpone_limit_h', 'postpone_limit_s', 3600],
 ] as const;
 
-/** The fields of a form that was sent; the serial numbers of a file come beside those that were written. */
-export async function campaignFields(body: Record<string, unknown>): Promise<Fields> {
-  const fields = fieldsOf(body);
-  const file = body['target.file'];
+/** The fields, with the serial numbers of a file beside those that were written. Throws a 422 where it has none. */
+export async function withSerialsOf(file: unknown, fields: Fields): Promise<Fields> {
   if (!(file instanceof File) || file.size === 0) return fields;
-  const serials = serialNosOf(await file.text());
+  const text = await file.text();
+  const serials = orSay('target.file', () => serialNosOf(text));
   const all = [...(listOf(fields['target.serial_nos']) ?? []), ...serials];
   return { ...fields, 'target.serial_nos': all.join(', ') };
 }
@@ -52,22 +51,36 @@ export const targetOf = (fields: Fields) => ({
  */
 export function planOf(fields: Fields) {
   const own = fields.own_stages;
-  if (own !== undefined) return { stages: withGates(stagesIn(own), fields, 'missing'), safe_mode: false };
+  if (own !== undefined)
+    return {
+      stages: withGates(
+        orSay('stages', () => parseStagePlan(own)),
+        fields,
+        'missing',
+      ),
+      safe_mode: false,
+    };
   const plan = fields.stages;
   if (plan === 'safe') return { stages: withGates(DEFAULT_STAGES, fields), safe_mode: true };
   if (plan === undefined) {
     return hasGates(fields) ? { usual: true as const, stages: withGates(DEFAULT_STAGES, fields) } : {};
   }
-  return { stages: withGates(stagesIn(plan), fields), safe_mode: false };
+  return {
+    stages: withGates(
+      orSay('stages', () => parseStagePlan(plan)),
+      fields,
+    ),
+    safe_mode: false,
+  };
 }
 
-/** Stages as somebody wrote them. Throws a 422 that says what is none. */
-function stagesIn(text: string) {
+/** What was read of a field. Throws a 422 that says what is wrong with it. */
+function orSay<Value>(field: string, read: () => Value): Value {
   try {
-    return parseStagePlan(text);
+    return read();
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
-    throw new ProblemError(422, 'Invalid input', undefined, [{ field: 'stages', message: error.message }]);
+    throw new ProblemError(422, 'Invalid input', undefined, [{ field, message: error.message }]);
   }
 }
 

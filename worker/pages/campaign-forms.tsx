@@ -23,7 +23,6 @@ import { campaignNow, createCampaign } from '../operations/campaigns.ts';
 import { MAX_IMPORT_BYTES } from '../operations/device-import.ts';
 import { fieldErrors, ProblemError, problemOf } from '../problem.ts';
 import {
-  campaignFields,
   fieldsOfPolicy,
   hasGates,
   planOf,
@@ -31,6 +30,7 @@ import {
   targetOf,
   toFormFields,
   withGates,
+  withSerialsOf,
 } from './campaign-fields.ts';
 import { fieldsOf, queryOf } from './query.ts';
 import { signedIn, viewerOf } from './session.tsx';
@@ -88,8 +88,10 @@ export const campaignForms = new Hono<AppEnv>()
     return formPage(c, { ...fieldsOfPolicy(campaign_defaults), ...queryOf(c) });
   })
   .post('/campaigns/new', signedIn('operate'), withFile, async (c) => {
-    const fields = await campaignFields(await c.req.parseBody());
+    const body = await c.req.parseBody();
+    let fields = fieldsOf(body);
     try {
+      fields = await withSerialsOf(body['target.file'], fields);
       const { create, said } = await readCreate(c, fields);
       const { id } = await createCampaign(c, create, said);
       return c.redirect(`/campaigns/${id}`, 303);
@@ -98,9 +100,11 @@ export const campaignForms = new Hono<AppEnv>()
     }
   })
   .post('/campaigns/preview', signedIn('operate'), withFile, async (c) => {
-    const fields = await campaignFields(await c.req.parseBody());
+    const body = await c.req.parseBody();
+    let fields = fieldsOf(body);
     const isPartial = c.req.header('HX-Request-Type') === 'partial';
     try {
+      fields = await withSerialsOf(body['target.file'], fields);
       // A campaign needs a name only when it is made.
       const { create } = await readCreate(c, { ...fields, name: fields.name ?? 'preview' });
       const firmware = await theFirmware(c, create.firmware_id);

@@ -14,7 +14,14 @@ import { theCampaign } from '../api/lookup.ts';
 import { may } from '../auth/principal.ts';
 import type { AppContext, AppEnv } from '../context.ts';
 import { campaignErrors } from '../operations/campaign-reports.ts';
-import { act, CAMPAIGN_ACTIONS, campaignNow, campaignOfRow, skipDevice } from '../operations/campaigns.ts';
+import {
+  act,
+  CAMPAIGN_ACTIONS,
+  campaignNow,
+  campaignOfRow,
+  hasChanged,
+  skipDevice,
+} from '../operations/campaigns.ts';
 import { ProblemError, problemOf } from '../problem.ts';
 import { fieldsOf, queryOf } from './query.ts';
 import { signedIn, viewerOf } from './session.tsx';
@@ -34,11 +41,13 @@ async function campaignPage(c: AppContext, id: string, problem?: string) {
   const view = { status: campaign.status, reason: campaign.status_reason, metrics, latest };
   const { role, actor } = c.var.principal;
   const { created_by, approved_by } = campaign;
+  const needed = campaign.status === 'draft' && (await readSettings(c.env)).approve_campaigns;
+  const createdAt = new Date(campaign.created_at);
   const approval = {
-    needed: campaign.status === 'draft' && (await readSettings(c.env)).approve_campaigns,
+    needed,
     approved_by,
     seen: await etagOf(now),
-    mine: created_by === actor,
+    mine: created_by === actor || (needed && (await hasChanged(c, { id: campaign.id, createdAt }))),
     approvedByMe: approved_by === actor,
   };
   return c.html(
