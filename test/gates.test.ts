@@ -182,10 +182,10 @@ describe('the gates of a campaign', () => {
   });
 
   it('takes back who completes after the stop, too, without waiting for all others to end', async () => {
-    const of = 'GATE-LATE';
+    const of = 'GATE-STOPPED';
     await publishFirmware(sky, 'v1.0.0', { model: of });
     const firmware = await publishFirmware(sky, 'v2.0.0', { model: of });
-    const [bad = '', late = '', slow = ''] = serials('LT', 3);
+    const [bad = '', late = '', slow = ''] = serials('GS', 3);
     await fleet([bad, late, slow], of, { current_firmware: 'v1.0.0' });
     const policy = { on_failure: 'rollback', failure_threshold: 10, min_sample: 1 };
     const stages = [{ name: 'all', percentage: 100 }];
