@@ -196,10 +196,13 @@ describe('the API', () => {
     }
   });
 
-  it('refuses a setting of the fleet that there is not', async () => {
+  it('refuses a setting of the fleet that there is not, or that stands beside the settings', async () => {
     const { version } = (await sky.api('GET', '/settings')).body;
     const settings = { offline_after: 60 };
     expect((await sky.api('PUT', '/settings', { version, settings })).status).toBe(422);
+    const beside = { version, settings: {}, approve_campaigns: true };
+    expect((await sky.api('PUT', '/settings', beside)).status).toBe(422);
+    expect((await sky.api('GET', '/settings')).body.version).toBe(version);
   });
 
   it('does a write once when it is sent twice with the same Idempotency-Key', async () => {
