@@ -1,5 +1,5 @@
 /** What the daily upkeep of the stored bytes reads and notes. */
-import { and, asc, count, eq, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
+import { asc, type Column, count, eq, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
 import type { Database } from './connection.ts';
 import { firmware, firmwareUploads } from './schema.ts';
 
@@ -31,13 +31,13 @@ export async function noteChecked(db: Database, sha256: string, damage: string |
 
 /** Whether these bytes were found damaged, and nobody has mended them since. */
 export async function isDamaged(db: Database, sha256: string): Promise<boolean> {
-  const rows = await db
-    .select({ id: firmware.id })
-    .from(firmware)
-    .where(and(eq(firmware.sha256, sha256), isNotNull(firmware.damage)))
-    .limit(1);
-  return rows.length > 0;
+  const { rows } = await db.execute<{ damaged: boolean }>(sql`select ${areDamaged(sha256)} as damaged`);
+  return rows[0]?.damaged === true;
 }
+
+/** The same as part of a statement, for bytes whose hash is a column's. */
+export const areDamaged = (sha256: string | Column) =>
+  sql<boolean>`exists (select from ${firmware} where ${firmware.sha256} = ${sha256} and ${firmware.damage} is not null)`;
 
 /** How many firmware there are whose bytes are damaged. */
 export async function countDamaged(db: Database): Promise<number> {

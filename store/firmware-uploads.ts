@@ -1,8 +1,9 @@
 /** Resumable uploads under way, and the parts that are here. */
-import { and, asc, desc, eq, lt, or, sql } from 'drizzle-orm';
+import { and, desc, eq, getTableColumns, lt, or, sql } from 'drizzle-orm';
 import type { BeginUpload } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
 import { sameName } from './firmware.ts';
+import { areDamaged } from './firmware-upkeep.ts';
 import { firmwareUploadParts, firmwareUploads } from './schema.ts';
 
 export type UploadRow = typeof firmwareUploads.$inferSelect;
@@ -39,21 +40,26 @@ export async function addUpload(
   return row;
 }
 
-/** An upload under way with the parts that are here. */
+/** An upload under way with the parts that are here, and whether the same bytes are stored already and were found damaged. */
 export async function findUpload(
   db: Database,
   id: string,
-): Promise<{ upload: UploadRow; parts: StoredPart[] } | undefined> {
-  const [uploads, parts] = await db.batch([
-    db.select().from(firmwareUploads).where(eq(firmwareUploads.id, id)),
-    db
-      .select({ part_no: firmwareUploadParts.partNo, etag: firmwareUploadParts.etag })
-      .from(firmwareUploadParts)
-      .where(eq(firmwareUploadParts.uploadId, id))
-      .orderBy(asc(firmwareUploadParts.partNo)),
-  ]);
-  const [upload] = uploads;
-  return upload === undefined ? undefined : { upload, parts };
+): Promise<{ upload: UploadRow; parts: StoredPart[]; damaged: boolean } | undefined> {
+  const { partNo, etag, uploadId } = firmwareUploadParts;
+  const part = sql`json_build_object('part_no', ${partNo}, 'etag', ${etag})`;
+  const [row] = await db
+    .select({
+      upload: getTableColumns(firmwareUploads),
+      parts: sql<
+        StoredPart[]
+      >`coalesce(json_agg(${part} order by ${partNo}) filter (where ${partNo} is not null), '[]')`,
+      damaged: areDamaged(firmwareUploads.sha256),
+    })
+    .from(firmwareUploads)
+    .leftJoin(firmwareUploadParts, eq(uploadId, firmwareUploads.id))
+    .where(eq(firmwareUploads.id, id))
+    .groupBy(firmwareUploads.id);
+  return row;
 }
 
 /** An unfinished upload of the same bytes under the same name by the same actor, to go on with. */

@@ -87,8 +87,14 @@ async function clearUploads(env: Env, db: Database, now: number): Promise<void> 
   await sweepJoined(bucket, begunBefore);
 }
 
-/** Forgets an upload, ended or given up, with all that lies in R2 for it; what is in the catalogue stays. */
+/** Forgets an upload that was given up, with all that lies in R2 for it; what is in the catalogue stays. */
 export async function clearUpload(bucket: R2Bucket, db: Database, upload: UploadRow): Promise<void> {
+  await forgetUpload(bucket, db, upload);
+  await dropUnwanted(bucket, db, upload.sha256);
+}
+
+/** Forgets an upload with its parts. What has a name stays; where nobody wants that, {@link clearUpload} is due. */
+export async function forgetUpload(bucket: R2Bucket, db: Database, upload: UploadRow): Promise<void> {
   if (upload.multipartId !== '') {
     // Joined, or forgotten by R2 already: then there is nothing to abort.
     await bucket
@@ -98,7 +104,6 @@ export async function clearUpload(bucket: R2Bucket, db: Database, upload: Upload
     await dropJoined(bucket, upload.objectKey, upload.sha256);
   }
   await deleteUpload(db, upload.id);
-  await dropUnwanted(bucket, db, upload.sha256);
 }
 
 /** Removes bytes that were kept under their hash, and then never entered into the catalogue. */

@@ -1,6 +1,6 @@
 /** Resumable uploads: parts into R2, joined, and named by their hash only when that has been verified. */
 import { findBytes, placeToJoin } from '../../durable-objects/releases/stored-bytes.ts';
-import { checkBytes, clearUpload } from '../../durable-objects/releases/upkeep.ts';
+import { checkBytes, clearUpload, forgetUpload } from '../../durable-objects/releases/upkeep.ts';
 import type { BeginUpload, Firmware } from '../../protocol/api.ts';
 import { type FirmwareRow, firmwareOf } from '../../store/firmware.ts';
 import { isDamaged } from '../../store/firmware-upkeep.ts';
@@ -25,13 +25,13 @@ export async function beginUpload(
   c: AppContext,
   begin: BeginUpload,
 ): Promise<{ upload: UploadRow; parts: number[] } | { firmware: Firmware }> {
-  await checkSize(c, begin.size_bytes);
   const sha256 = begin.checksum.slice('sha256:'.length);
   const [there, stored, unfinished, damaged] = await Promise.all([
     findSame(c, begin, sha256),
     findBytes(c.env.FIRMWARE, sha256),
     findUnfinishedUpload(c.var.db, begin, c.var.principal.actor),
     isDamaged(c.var.db, sha256),
+    checkSize(c, begin.size_bytes),
   ]);
   if (there !== undefined && !damaged) return { firmware: firmwareOf(there) };
   if (stored !== undefined && stored.size === begin.size_bytes && !damaged) {
@@ -62,7 +62,7 @@ export async function storePart(
   partNo: number,
   body: ReadableStream,
 ): Promise<void> {
-  const { upload } = await theUpload(c, id);
+  const { upload, damaged } = await theUpload(c, id);
   const last = partCount(upload.sizeBytes);
   if (!Number.isInteger(partNo) || partNo < 1 || partNo > last)
     throw new ProblemError(422, 'No such part', `Parts are numbered 1 to ${last}.`);
@@ -74,17 +74,23 @@ export async function storePart(
       `Part ${partNo} must have exactly ${size} bytes, sent with Content-Length.`,
     );
   }
-  await addPart(c.var.db, upload.id, partNo, await put(c, upload, partNo, body));
+  await addPart(c.var.db, upload.id, partNo, await put(c.env.FIRMWARE, upload, partNo, body, damaged));
 }
 
 /** Answers the part's entity tag. */
-async function put(c: AppContext, upload: UploadRow, partNo: number, body: ReadableStream): Promise<string> {
+async function put(
+  bucket: R2Bucket,
+  upload: UploadRow,
+  partNo: number,
+  body: ReadableStream,
+  damaged: boolean,
+): Promise<string> {
   if (partCount(upload.sizeBytes) > 1) {
-    const multipart = c.env.FIRMWARE.resumeMultipartUpload(upload.objectKey, upload.multipartId);
+    const multipart = bucket.resumeMultipartUpload(upload.objectKey, upload.multipartId);
     return (await multipart.uploadPart(partNo, body)).etag;
   }
   // All there is: R2 keeps it only if the sum is right. Where it is not, that is said when the upload ends.
-  await keepStream(c.env.FIRMWARE, body, upload.sha256, await isDamaged(c.var.db, upload.sha256));
+  await keepStream(bucket, body, upload.sha256, damaged);
   return upload.sha256;
 }
 
@@ -93,12 +99,12 @@ async function put(c: AppContext, upload: UploadRow, partNo: number, body: Reada
  * in between leaves the joined parts without a name; completing again goes on from there.
  */
 export async function completeUpload(c: AppContext, id: string): Promise<FirmwareRow> {
-  const { upload, parts } = await theUpload(c, id);
+  const { upload, parts, damaged } = await theUpload(c, id);
   const missing = partCount(upload.sizeBytes) - parts.length;
   if (missing > 0) throw new ProblemError(409, 'Parts missing', `${missing} of the parts are not here yet.`);
   try {
-    const row = await enter(c, upload, parts);
-    await clearUpload(c.env.FIRMWARE, c.var.db, upload);
+    const row = await enter(c, upload, parts, damaged);
+    await forgetUpload(c.env.FIRMWARE, c.var.db, upload);
     return row;
   } catch (error) {
     // What is wrong with it stays wrong, so nothing of it is kept; what only failed can be tried again.
@@ -108,7 +114,12 @@ export async function completeUpload(c: AppContext, id: string): Promise<Firmwar
 }
 
 /** Keeps the bytes of an upload whose parts are all here, and enters them into the catalogue. */
-async function enter(c: AppContext, upload: UploadRow, parts: readonly StoredPart[]): Promise<FirmwareRow> {
+async function enter(
+  c: AppContext,
+  upload: UploadRow,
+  parts: readonly StoredPart[],
+  damaged: boolean,
+): Promise<FirmwareRow> {
   const description = {
     version: upload.version,
     model: upload.model,
@@ -117,8 +128,6 @@ async function enter(c: AppContext, upload: UploadRow, parts: readonly StoredPar
     release_notes: upload.releaseNotes,
     min_version: upload.minVersion,
   };
-  await findSame(c, description, upload.sha256);
-  const damaged = await isDamaged(c.var.db, upload.sha256);
   if (!(await isKept(c.env.FIRMWARE, upload, parts, damaged))) throw mismatch();
   if (damaged) await checkBytes(c.env, c.var.db, upload.sha256);
   return addStored(c, description, { sha256: upload.sha256, size_bytes: upload.sizeBytes });
