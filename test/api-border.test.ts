@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Skylark, startSkylark } from './skylark.ts';
@@ -36,6 +37,32 @@ describe('at the border of the API', () => {
     const large = JSON.stringify({ email: 'a@b.example', password: 'x'.repeat(21 * 1024 * 1024) });
     const answer = await raw('POST', '/auth/token', { 'Content-Type': 'application/json' }, large);
     expect([answer.status, answer.headers.get('Content-Type')]).toEqual([413, 'application/problem+json']);
+  });
+
+  const BATCH = JSON.stringify({
+    batch_id: randomUUID(),
+    bridge_id: 'b',
+    shard: 0,
+    topic: [],
+    payload: [],
+    received_at: [],
+  });
+  const TOO_MUCH = ' '.repeat(60 * 1024 * 1024);
+  it.each<[string, number, string | Uint8Array<ArrayBuffer>, string]>([
+    ['as it is', 200, BATCH, 'identity'],
+    ['packed', 200, new Uint8Array(gzipSync(BATCH)), 'GZIP'],
+    ['packed and cut off', 400, new Uint8Array(gzipSync(BATCH).subarray(0, 60)), 'gzip'],
+    ['that is not packed as it says', 400, BATCH, 'gzip'],
+    ['of nothing', 400, '', 'identity'],
+    ['that is larger than any can be', 413, TOO_MUCH, 'identity'],
+    ['that unpacks to more than any can be', 413, new Uint8Array(gzipSync(TOO_MUCH)), 'gzip'],
+  ])('a batch %s is answered %i', async (_what, status, body, encoding) => {
+    const answer = await fetch(`${sky.facts.url}/ingest`, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${sky.facts.bridge_token}`, 'Content-Encoding': encoding },
+      body,
+    });
+    expect([answer.status, await answer.json()]).toMatchObject([status, status === 200 ? {} : { status }]);
   });
 
   it.each([
