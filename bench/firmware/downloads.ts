@@ -33,7 +33,7 @@ function expectBytes(got: number, wanted: number): void {
 export const downloadsBench: Bench = async () => {
   const directory = mkdtempSync(join(tmpdir(), 'skylark-bench-'));
   for (const size of [SMALL, LARGE]) writeFileSync(join(directory, `${size}`), randomBytes(size));
-  const sky = await startSkylark({ workerEntry: 'bench/firmware/worker.ts' });
+  const sky = await startSkylark({ workerEntry: 'bench/worker.ts' });
   const files = await serveDirectory(directory);
   const clients = { ours: await openClient(sky.facts.url), theirs: await openClient(files.url) };
   try {

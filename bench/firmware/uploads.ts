@@ -13,7 +13,7 @@ import { MIB } from './published.ts';
  * The raw side is a `PUT` through the same workerd into the same R2: nobody's sums, parts or catalogue.
  */
 export const uploadsBench: Bench = async () => {
-  const sky = await startSkylark({ workerEntry: 'bench/firmware/worker.ts' });
+  const sky = await startSkylark({ workerEntry: 'bench/worker.ts' });
   const directory = mkdtempSync(join(tmpdir(), 'skylark-bench-'));
   const file = join(directory, 'firmware.bin');
   const api = new ApiClient(sky.facts.url, sky.facts.api_key);
