@@ -1,7 +1,9 @@
 /** One device: how it is, why, and what happened to it. */
 import type { ConfigEntry, Device, DeviceEvent, DeviceUpdate } from '../protocol/api.ts';
-import { absolute } from './format.ts';
-import { Action, AskFirst, Badge, Empty, Field, type FieldErrors, type Tone, When } from './parts.tsx';
+import { type SentForm, SettingsForm, SettingsTable } from './device-settings.tsx';
+import { Timeline } from './device-timeline.tsx';
+import { text } from './format.ts';
+import { Action, AskFirst, Badge, Field, When } from './parts.tsx';
 
 export interface DeviceData {
   device: Device;
@@ -9,156 +11,9 @@ export interface DeviceData {
   events: DeviceEvent[];
   config: ConfigEntry[];
   mayOperate: boolean;
-  /** The form that was wrong, as it was sent. */
-  sent?: { values: Record<string, string>; errors: FieldErrors } | undefined;
+  sent?: SentForm | undefined;
   now: Date;
 }
-
-const text = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));
-
-/** One line a person understands, out of an event. */
-function describe({ kind, detail }: DeviceEvent): { title: string; more: string; tone: Tone } {
-  switch (kind) {
-    case 'update': {
-      const status = text(detail.status ?? '');
-      const failed = status === 'failed' || status === 'rollback';
-      const more = [detail.error, detail.detail]
-        .filter((part) => part !== undefined && part !== null)
-        .map(text);
-      const title = status === 'rollback' ? 'Update rolled back' : `Update ${status}`;
-      return {
-        title,
-        more: more.join(': '),
-        tone: failed ? 'bad' : status === 'completed' ? 'good' : 'busy',
-      };
-    }
-    case 'setting':
-      return {
-        title: `Setting ${text(detail.setting_changed)}`,
-        more: `${text(detail.old_value ?? '–')} → ${text(detail.new_value)}`,
-        tone: 'wait',
-      };
-    case 'command':
-      return detail.state === 'expired'
-        ? {
-            title: `Command ${text(detail.command)} expired`,
-            more: 'the device did not get it in time',
-            tone: 'bad',
-          }
-        : { title: `Command ${text(detail.command)} sent`, more: '', tone: 'wait' };
-    case 'online':
-      return { title: 'Online', more: '', tone: 'good' };
-    case 'offline':
-      return { title: 'Offline', more: 'not heard from any more', tone: 'wait' };
-    case 'certificate':
-      return {
-        title: 'Certificate issued',
-        more: `good until ${absolute(text(detail.not_after))}`,
-        tone: 'good',
-      };
-    default:
-      return { title: kind, more: text(detail), tone: 'wait' };
-  }
-}
-
-const Timeline = ({ events, now }: { events: DeviceEvent[]; now: Date }) =>
-  events.length === 0 ? (
-    <Empty>
-      <p>Nothing has happened yet.</p>
-    </Empty>
-  ) : (
-    <ol class="timeline">
-      {events.map((event) => {
-        const { title, more, tone } = describe(event);
-        return (
-          <li data-tone={tone}>
-            <span>{title}</span>
-            <When at={event.at} now={now} />
-            {more === '' ? null : <span class="soft">{more}</span>}
-          </li>
-        );
-      })}
-    </ol>
-  );
-
-const SettingsTable = ({ config, now }: Pick<DeviceData, 'config' | 'now'>) =>
-  config.length === 0 ? (
-    <p class="soft">The device has not told any setting yet.</p>
-  ) : (
-    <div class="scroll" tabindex={0} role="region" aria-label="Settings">
-      <table>
-        <thead>
-          <tr>
-            <th>Setting</th>
-            <th>Value</th>
-            <th>Asked for</th>
-            <th>Changed</th>
-          </tr>
-        </thead>
-        <tbody>
-          {config.map((entry) => (
-            <tr>
-              <td class="mono">{entry.key}</td>
-              <td class="mono">{entry.value ?? '–'}</td>
-              <td>
-                <Asked entry={entry} now={now} />
-              </td>
-              <td>
-                <When at={entry.updated_at} now={now} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
-  );
-
-/** What was asked for and is not confirmed. */
-const Asked = ({ entry, now }: { entry: ConfigEntry; now: Date }) => {
-  if (entry.pending_value === null) return <span class="soft">–</span>;
-  const expired = entry.state === 'expired';
-  return (
-    <>
-      <span class="mono">{entry.pending_value}</span>{' '}
-      <span class="badge" data-tone={expired ? 'bad' : 'busy'}>
-        {expired ? 'not confirmed' : 'pending'}
-      </span>{' '}
-      {expired ? (
-        <span class="soft">
-          expired <When at={entry.pending_until} now={now} />
-        </span>
-      ) : null}
-    </>
-  );
-};
-
-const SettingsForm = ({ device, sent }: Pick<DeviceData, 'device' | 'sent'>) => (
-  <form class="filters" method="post" action={`/devices/${device.serial_no}/config`}>
-    <Field name="key" label="Setting" errors={sent?.errors}>
-      {(attributes) => (
-        <input
-          {...attributes}
-          required
-          maxlength={128}
-          placeholder="poll_interval"
-          value={sent?.values.key ?? ''}
-        />
-      )}
-    </Field>
-    <Field name="value" label="New value" errors={sent?.errors}>
-      {(attributes) => (
-        <input
-          {...attributes}
-          required
-          maxlength={4096}
-          placeholder="300s"
-          value={sent?.values.value ?? ''}
-        />
-      )}
-    </Field>
-    <button>Ask the device</button>
-  </form>
-);
 
 const LabelsForm = ({ device, sent }: Pick<DeviceData, 'device' | 'sent'>) => {
   const values = sent?.values ?? { group: device.group ?? '', tags: device.tags.join(', ') };

@@ -60,3 +60,6 @@ export function duration(seconds: number): string {
     .map(({ unit, n }) => `${n} ${unit}`)
     .join(' ');
 }
+
+/** A value a device has named: text as it is, anything else as JSON. */
+export const text = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));

@@ -5,7 +5,7 @@ import { Pool } from 'pg';
 import { z } from 'zod';
 import { MAX_BATCH_MESSAGES } from '../../protocol/bridge.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
-import { recordReports } from '../../store/devices.ts';
+import { recordReports } from '../../store/device-reports.ts';
 import { startSkylark } from '../../test/skylark.ts';
 import { type Bench, compare, perSecond } from '../compare.ts';
 

@@ -10,11 +10,11 @@ import { type Database, openDatabase } from '../../store/connection.ts';
 import {
   changedBy,
   type DeviceReport,
-  findDevices,
   recordLastSeen,
   recordOffline,
   recordReports,
-} from '../../store/devices.ts';
+} from '../../store/device-reports.ts';
+import { findDevices } from '../../store/devices.ts';
 import { addRejected } from '../../store/rejected-messages.ts';
 import { readSettings } from '../coordinator/settings.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';

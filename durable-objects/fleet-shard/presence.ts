@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { SESSION_S } from '../../protocol/bridge.ts';
 import type { Heartbeat } from '../../protocol/messages.ts';
-import type { DeviceReport, DeviceRow, ReportedDevice } from '../../store/devices.ts';
+import type { DeviceReport, ReportedDevice } from '../../store/device-reports.ts';
+import type { DeviceRow } from '../../store/devices.ts';
 
 /** What a shard knows of a device at all times. Times are Unix milliseconds. */
 export interface Presence {
