@@ -2,8 +2,6 @@
 import { z } from '@hono/zod-openapi';
 import {
   changeDevice as changeDeviceBody,
-  configChange,
-  configEntry,
   device,
   deviceCommand,
   deviceEvent,
@@ -13,15 +11,12 @@ import {
   registerDevice as registerDeviceBody,
 } from '../../protocol/api.ts';
 import { text } from '../../protocol/identifiers.ts';
-import { configUpdate } from '../../protocol/messages.ts';
-import { listConfig, listConfigHistory } from '../../store/device-configs.ts';
 import { listEvents } from '../../store/device-events.ts';
 import { deviceOf, findDeviceBySerial, listDevices, registerDevice } from '../../store/devices.ts';
 import { listDeviceUpdates } from '../../store/updates.ts';
 import { requires } from '../auth/principal.ts';
 import {
   approve,
-  configureDevice,
   decommission,
   deviceNow,
   devicesChanged,
@@ -51,15 +46,6 @@ const filter = paging.extend({
   approved: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
   decommissioned: z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'] }).optional(),
 });
-const config = z.object({ items: z.array(configEntry) });
-/** The settings themselves, or inside `config`, as the command has them. */
-const MAX_CONFIG = 65_536;
-const wantedConfig = configUpdate.shape.config
-  .refine((said) => Object.keys(said).length > 0, 'name at least one setting')
-  .refine((said) => JSON.stringify(said).length <= MAX_CONFIG, `at most ${MAX_CONFIG} characters as JSON`);
-const configBody = z.union([z.strictObject({ config: wantedConfig }), wantedConfig]);
-const isWrapped = (said: z.infer<typeof configBody>): said is { config: Record<string, string> } =>
-  typeof said.config === 'object';
 const enrolmentToken = z.object({ token: z.string(), expires_at: z.iso.datetime() });
 const accepted = z.object({ command_id: z.string() });
 
@@ -183,54 +169,6 @@ export const devices = router()
     async (c) => {
       const row = await theDevice(c, c.req.valid('param').id);
       return c.json(await listDeviceUpdates(c.var.db, row.id, c.req.valid('query')), 200);
-    },
-  )
-  .openapi(
-    route({
-      method: 'get',
-      path: '/devices/{id}/config',
-      tags,
-      summary: 'Its settings',
-      middleware: [read] as const,
-      request: { params: idParam },
-      responses: { 200: json(config, 'Every setting, confirmed or pending') },
-    }),
-    async (c) => {
-      const row = await theDevice(c, c.req.valid('param').id);
-      return c.json({ items: await listConfig(c.var.db, c.var.cache, row.id, new Date()) }, 200);
-    },
-  )
-  .openapi(
-    route({
-      method: 'put',
-      path: '/devices/{id}/config',
-      tags,
-      summary: 'Ask it to change settings',
-      middleware: [operate] as const,
-      request: { params: idParam, ...body(configBody) },
-      responses: { 202: json(config, 'The settings, the changed ones pending') },
-    }),
-    async (c) => {
-      const row = await theDevice(c, c.req.valid('param').id);
-      const said = c.req.valid('json');
-      await configureDevice(c, row, isWrapped(said) ? said.config : said);
-      return c.json({ items: await listConfig(c.var.db, c.var.cache, row.id, new Date()) }, 202);
-    },
-  )
-  .openapi(
-    route({
-      method: 'get',
-      path: '/devices/{id}/config/history',
-      tags,
-      summary: 'What its settings were asked to be and were, newest first',
-      middleware: [read] as const,
-      request: { params: idParam, query: paging.extend({ key: text(128).optional() }) },
-      responses: { 200: json(page(configChange), 'A page of changes') },
-    }),
-    async (c) => {
-      const row = await theDevice(c, c.req.valid('param').id);
-      const { key, ...pages } = c.req.valid('query');
-      return c.json(await listConfigHistory(c.var.db, row.id, key, pages), 200);
     },
   )
   .openapi(

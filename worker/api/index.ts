@@ -8,6 +8,7 @@ import { auth } from './auth.ts';
 import { campaignRehearsal } from './campaign-rehearsal.ts';
 import { campaignReports } from './campaign-reports.ts';
 import { campaigns } from './campaigns.ts';
+import { deviceConfig } from './device-config.ts';
 import { deviceFacing } from './device-facing.ts';
 import { devices } from './devices.ts';
 import { devicesBulk } from './devices-bulk.ts';
@@ -54,6 +55,7 @@ for (const part of [
   accounts,
   devicesBulk,
   devices,
+  deviceConfig,
   groups,
   firmwareUploads,
   firmware,
