@@ -1,7 +1,7 @@
 /** What a campaign asks of the fleet shards, one call a shard. */
 import { SHARD_COUNT, shardOf } from '../../protocol/shards.ts';
 import type { Env } from '../env.ts';
-import type { ShownDevice } from '../fleet-shard/fleet-shard.ts';
+import type { ShownDevice } from '../fleet-shard/live-device.ts';
 import type { Claimed, Contender } from '../fleet-shard/watches.ts';
 import type { CampaignState } from './definition.ts';
 

@@ -2,7 +2,7 @@
 import { comparableDevices, takenElsewhere } from '../../store/campaign-targets.ts';
 import type { Database } from '../../store/connection.ts';
 import type { Env } from '../env.ts';
-import type { LiveDevice, ShownDevice } from '../fleet-shard/fleet-shard.ts';
+import type { LiveDevice, ShownDevice } from '../fleet-shard/live-device.ts';
 import { COARSE_MS } from '../fleet-shard/presence.ts';
 import type { Book } from './book.ts';
 import { inspect } from './fleet.ts';

@@ -2,6 +2,9 @@
  * What devices said before they were known: two bridges may bring a device's first heartbeat and what it said after
  * that in either order. Kept until the heartbeat comes, or for so long that it will not.
  */
+import { upTopic } from '../../protocol/topics.ts';
+import type { Database } from '../../store/connection.ts';
+import { addRejected } from '../../store/rejected-messages.ts';
 import type { SingleMessage } from './messages.ts';
 
 const KEPT_MS = 60_000;
@@ -59,6 +62,22 @@ export class EarlyMessages {
     const { at } = this.#sql.exec<{ at: number | null }>('SELECT min(until) AS at FROM early').one();
     return at ?? undefined;
   }
+}
+
+/** What unknown devices said goes where an operator sees it, when they stay unknown. */
+export async function rejectExpired(db: Database, early: EarlyMessages, now: number): Promise<void> {
+  const expired = early.expired(now);
+  await addRejected(
+    db,
+    expired.map(({ digest, serial_no, received_at, kind, ...said }) => ({
+      id: digest,
+      at: new Date(received_at),
+      topic: upTopic(serial_no, kind === 'notify' ? 'notify' : 'status'),
+      reason: 'no such device: it registers itself with its first heartbeat, and none came',
+      excerpt: JSON.stringify(said).slice(0, 200),
+    })),
+  );
+  early.forget(expired);
 }
 
 const inOrder = (rows: Iterable<Row>): SingleMessage[] =>

@@ -4,8 +4,7 @@
  */
 import { DurableObject } from 'cloudflare:workers';
 import { type VersionedSettings, versionedSettings } from '../../protocol/settings.ts';
-import { upTopic } from '../../protocol/topics.ts';
-import { type Cache, cacheKey, openCache } from '../../store/cache.ts';
+import { cacheKey } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import {
   changedBy,
@@ -15,17 +14,18 @@ import {
   recordReports,
 } from '../../store/device-reports.ts';
 import { findDevices } from '../../store/devices.ts';
-import { addRejected } from '../../store/rejected-messages.ts';
 import { readSettings } from '../coordinator/settings.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
 import { Turns } from '../turns.ts';
+import { CachedDevices } from './cached-devices.ts';
 import { tellCampaigns } from './campaigns.ts';
 import { DeletedDevices } from './deleted-devices.ts';
-import { EarlyMessages } from './early-messages.ts';
+import { EarlyMessages, rejectExpired } from './early-messages.ts';
 import { recordEvents } from './events.ts';
-import type { DeviceMessage, Heard, Refusal, SingleMessage } from './messages.ts';
-import { isLate, isNews, type Presence, recordAfter, recordOf, saidAt, shownBy } from './presence.ts';
+import { type LiveDevice, liveOf, type ShownDevice, shownOf, viewOf } from './live-device.ts';
+import type { DeviceMessage, Refusal, SingleMessage } from './messages.ts';
+import { isLate, isNews, type Presence, recordAfter, recordOf, saidAt } from './presence.ts';
 import { Presences } from './presences.ts';
 import { Uplinks } from './uplinks.ts';
 import { UsedTokens } from './used-tokens.ts';
@@ -35,32 +35,17 @@ import { type Claimed, type Contender, Watches } from './watches.ts';
 /** Rows of a bulk statement for the ledger's coarse `last_seen`. */
 const COARSE_ROWS = 500;
 
-/** How a device is right now. Times are Unix milliseconds. */
-export interface LiveDevice {
-  online: boolean;
-  last_seen: number;
-  state?: string | undefined;
-  battery?: number | undefined;
-  temperature?: number | undefined;
-}
-
-/** The same, with what runs there as far as that is remembered. */
-export interface ShownDevice extends LiveDevice {
-  shows?: Pick<Heard, 'current_firmware' | 'apps'>;
-}
-
 export class FleetShard extends DurableObject<Env> {
   readonly #db: Database;
-  readonly #cache: Cache;
+  readonly #cached: CachedDevices;
   readonly #watches: Watches;
   readonly #watchers: Watchers;
   readonly #usedTokens: UsedTokens;
   readonly #uplinks: Uplinks;
   readonly #deleted: DeletedDevices;
   readonly #early: EarlyMessages;
-  /** The ledger is written by one at a time, so that what is written last is what happened last; so is the cache. */
+  /** The ledger is written by one at a time, so that what is written last is what happened last. */
   readonly #turns = new Turns();
-  readonly #cacheTurns = new Turns();
   #presences: Presences;
   #approveFirst = false;
 
@@ -68,7 +53,7 @@ export class FleetShard extends DurableObject<Env> {
     super(ctx, env);
     const { sql, kv } = ctx.storage;
     this.#db = openDatabase(env);
-    this.#cache = openCache(env);
+    this.#cached = new CachedDevices(env);
     this.#watches = new Watches(sql);
     this.#watchers = new Watchers(ctx);
     this.#usedTokens = new UsedTokens(sql);
@@ -121,24 +106,12 @@ export class FleetShard extends DurableObject<Env> {
 
   /** How these devices are right now, to the second; those never heard of are left out. */
   async look(serialNos: string[]): Promise<Record<string, LiveDevice>> {
-    return Object.fromEntries(
-      serialNos.flatMap((serial) => {
-        const known = this.#presences.get(serial);
-        if (known === undefined || known.last_seen === 0) return [];
-        return [[serial, { online: known.online, last_seen: known.last_seen, ...known.readings }]];
-      }),
-    );
+    return this.#each(serialNos, liveOf);
   }
 
-  /** The same, and what runs there: not known of devices that were not heard since the shard's memory was lost. */
+  /** The same, and what runs there as far as that is remembered. */
   async inspect(serialNos: string[]): Promise<Record<string, ShownDevice>> {
-    const live = await this.look(serialNos);
-    return Object.fromEntries(
-      Object.entries(live).map(([serial, device]) => {
-        const shows = shownBy(this.#presences.get(serial)?.record);
-        return [serial, shows === undefined ? device : { ...device, shows }];
-      }),
-    );
+    return this.#each(serialNos, shownOf);
   }
 
   /** From now on the campaign hears of these devices' heartbeats. Answers behind which addresses they are, if known. */
@@ -175,7 +148,7 @@ export class FleetShard extends DurableObject<Env> {
         if (known !== undefined) known.record = undefined;
       }
     });
-    await this.#forgetCached(serialNos);
+    await this.#cached.forget(serialNos);
   }
 
   /** A device is out for good: it is offline, and no campaign waits for it any more. */
@@ -195,7 +168,7 @@ export class FleetShard extends DurableObject<Env> {
       this.#presences.remove(serialNo);
       this.#uplinks.forget(serialNo);
     });
-    await this.#forgetCached([serialNo]);
+    await this.#cached.forget([serialNo]);
   }
 
   /**
@@ -245,26 +218,10 @@ export class FleetShard extends DurableObject<Env> {
       this.#presences.again(silent, now);
       throw error;
     }
-    await this.#rejectEarly(now);
+    await rejectExpired(this.#db, this.#early, now);
     const outdated = this.#presences.outdated(COARSE_ROWS);
     await recordLastSeen(this.#db, outdated);
     for (const { record, last_seen } of outdated) if (record !== undefined) record.last_seen = last_seen;
-  }
-
-  /** What unknown devices said goes where an operator sees it, when they stay unknown. */
-  async #rejectEarly(now: number): Promise<void> {
-    const expired = this.#early.expired(now);
-    await addRejected(
-      this.#db,
-      expired.map(({ digest, serial_no, received_at, kind, ...said }) => ({
-        id: digest,
-        at: new Date(received_at),
-        topic: upTopic(serial_no, kind === 'notify' ? 'notify' : 'status'),
-        reason: 'no such device: it registers itself with its first heartbeat, and none came',
-        excerpt: JSON.stringify(said).slice(0, 200),
-      })),
-    );
-    this.#early.forget(expired);
   }
 
   /** Brings the ledger and memory up to date with heartbeats and last wills. Answers what it refused, and who is back. */
@@ -311,9 +268,10 @@ export class FleetShard extends DurableObject<Env> {
       if (report === undefined) return [];
       const before = this.#presences.get(device.serialNo)?.record;
       this.#presences.meet(device, recordAfter(before, report, device));
-      return [[cacheKey.device(device.serialNo), changedBy(report, device, at)] as const];
+      return [[device.serialNo, changedBy(report, device, at)] as const];
     });
-    this.#writeThrough(changes);
+    // Behind the answer's back: the ledger has it, and a cache that is slow must not slow down the fleet.
+    if (changes.length > 0) this.ctx.waitUntil(this.#cached.amend(changes));
   }
 
   async #apply(messages: readonly DeviceMessage[]): Promise<Refusal[]> {
@@ -354,7 +312,7 @@ export class FleetShard extends DurableObject<Env> {
     }
     // An idle shard loses its memory before the blob's time: it would take them for online again.
     this.#presences.flush();
-    await this.#forgetCached(devices.map(({ serial_no }) => serial_no));
+    await this.#cached.forget(devices.map(({ serial_no }) => serial_no));
   }
 
   /** Every message of a device that somebody watches, with how it stands after it. */
@@ -367,44 +325,21 @@ export class FleetShard extends DurableObject<Env> {
   }
 
   #view(serialNo: string) {
-    const known = this.#presences.get(serialNo);
-    const heard = known !== undefined && known.last_seen > 0;
-    return {
-      serial_no: serialNo,
-      status: known?.online !== true ? 'offline' : this.#watches.isClaimed(serialNo) ? 'updating' : 'online',
-      current_firmware: known?.record?.current_firmware ?? null,
-      last_seen: heard ? new Date(known.last_seen).toISOString() : null,
-      ...known?.readings,
-    };
+    return viewOf(serialNo, this.#presences.get(serialNo), this.#watches.isClaimed(serialNo));
+  }
+
+  #each<Seen>(
+    serialNos: readonly string[],
+    look: (known: Presence | undefined) => Seen | undefined,
+  ): Record<string, Seen> {
+    const seen = serialNos.map((serial) => [serial, look(this.#presences.get(serial))] as const);
+    return Object.fromEntries(seen.flatMap(([serial, one]) => (one === undefined ? [] : [[serial, one]])));
   }
 
   /** What the ledger knows of these devices, where memory does not. */
   async #load(serialNos: readonly string[]): Promise<void> {
     const unknown = new Set(serialNos.filter((serial) => this.#presences.get(serial)?.record === undefined));
     for (const row of await findDevices(this.#db, [...unknown])) this.#presences.meet(row, recordOf(row));
-  }
-
-  /** Behind the answer's back: the ledger has it, and a cache that is slow must not slow down the fleet. */
-  #writeThrough(changes: readonly (readonly [key: string, changed: object])[]): void {
-    if (changes.length === 0) return;
-    this.ctx.waitUntil(
-      this.#cacheTurns.take(async () => {
-        if (await this.#cache.amend(changes)) return;
-        await invalidate(
-          this.env,
-          changes.map(([key]) => key),
-        );
-      }),
-    );
-  }
-
-  #forgetCached(serialNos: readonly string[]): Promise<void> {
-    return this.#cacheTurns.take(() =>
-      invalidate(
-        this.env,
-        serialNos.map((serial) => cacheKey.device(serial)),
-      ),
-    );
   }
 
   async #wake(): Promise<void> {

@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import { invalidate } from '../../durable-objects/coordinator/stale-keys.ts';
 import type { Env } from '../../durable-objects/env.ts';
-import type { LiveDevice } from '../../durable-objects/fleet-shard/fleet-shard.ts';
+import type { LiveDevice } from '../../durable-objects/fleet-shard/live-device.ts';
 import {
   type ChangeDevice,
   type Device,
