@@ -7,6 +7,7 @@ import { findKeys } from './signing-key.ts';
 import { addSignatures } from './tuf-files.ts';
 import { generateKey, initRepository, KEY_NAMES, type KeyName, openSigningKey } from './tuf-keys.ts';
 import { pushMetadata, readPublished } from './tuf-push.ts';
+import { renewer } from './tuf-renew.ts';
 import { delegateModel, rotateOnline, rotateRelease, rotateRoot, rotateTargets } from './tuf-rotation.ts';
 import type { Rotation, RotationOptions } from './tuf-workshop.ts';
 
@@ -118,6 +119,6 @@ keys
   )
   .requiredOption('--dir <directory>', 'where they are')
   .action(async ({ dir }: DirectoryFlags) => {
-    const taken = await pushMetadata(api(), serverUrl(), dir);
+    const taken = await pushMetadata(api(), serverUrl(), dir, renewer(options({ dir })));
     print({ taken }, () => (taken.length === 0 ? 'nothing new' : taken.join('\n')));
   });

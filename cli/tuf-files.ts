@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import {
   canonicalBytes,
-  countSignatures,
   envelope,
+  goodSignatures,
   openEnvelope,
   type PublicKey,
   type RoleKeys,
@@ -82,5 +82,5 @@ export async function lacking(
   role: RoleKeys,
 ): Promise<number> {
   const { bytes, signatures } = openEnvelope(readFileSync(file), targetsSchema.or(rootSchema));
-  return Math.max(0, role.threshold - (await countSignatures(bytes, signatures, known, role)));
+  return Math.max(0, role.threshold - (await goodSignatures(bytes, signatures, known, role)).length);
 }

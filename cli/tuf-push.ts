@@ -11,9 +11,14 @@ import {
 import { type ApiClient, ApiError, CommandFailed } from './api-client.ts';
 
 const REQUEST_MS = 30_000;
+/** Releases that come between while keys are changed. */
+const TRIES = 10;
+
+/** A role's metadata as it was published: nobody has looked at its signatures. */
+export type PublishedRole = ReturnType<typeof openEnvelope<Targets>>;
 
 /** A role's metadata in the view that clients have now; `undefined` where it has published nothing. */
-export async function readPublished(url: string, role: string): Promise<Targets | undefined> {
+export async function readPublished(url: string, role: string): Promise<PublishedRole | undefined> {
   const stamp = await read(url, 'timestamp.json');
   if (stamp === undefined) return undefined;
   const { version } = openEnvelope(stamp, timestamp).signed.meta['snapshot.json'];
@@ -22,37 +27,69 @@ export async function readPublished(url: string, role: string): Promise<Targets 
   const meta = openEnvelope(view, snapshot).signed.meta[`${role}.json`];
   if (meta === undefined) return undefined;
   const file = await read(url, `${meta.version}.${role}.json`);
-  return file === undefined ? undefined : openEnvelope(file, targetsSchema).signed;
+  return file === undefined ? undefined : openEnvelope(file, targetsSchema);
 }
 
+/** Makes and signs anew what stands in the way of the files that are left; answers whether there was anything. */
+export type Renew = (left: readonly string[]) => Promise<boolean>;
+
 /**
- * Puts every metadata file of a directory that is not out yet; answers those that were taken. Files of one role go
- * in the order of their versions; between roles, whichever is refused for now waits until others were taken.
+ * Puts every metadata file of a directory that is not out yet; answers those that were taken. What was published since
+ * they were signed may be in their way: then `renew` is asked, and all of it is tried again.
  */
-export async function pushMetadata(api: ApiClient, url: string, directory: string): Promise<string[]> {
+export async function pushMetadata(
+  api: ApiClient,
+  url: string,
+  directory: string,
+  renew: Renew = async () => false,
+): Promise<string[]> {
+  const taken: string[] = [];
+  for (let attempt = 1; ; attempt += 1) {
+    const { left, refusals, ...done } = await pushOnce(api, url, directory);
+    taken.push(...done.taken);
+    if (left.length === 0) return taken;
+    const isOutdated = refusals.some(({ status }) => status === 409);
+    if (!isOutdated || attempt === TRIES || !(await renew(left)))
+      throw new CommandFailed(`not taken: ${left.join(', ')}. ${refusals[0]?.message ?? ''}`);
+  }
+}
+
+/** Between roles, whichever is refused for now waits until others were taken. */
+async function pushOnce(api: ApiClient, url: string, directory: string) {
   const waiting = await missing(url, directory);
   const taken: string[] = [];
-  let refusal: ApiError | undefined;
+  let refusals: ApiError[] = [];
   for (let progress = true; progress; ) {
     progress = false;
+    refusals = [];
     for (const [role, names] of waiting) {
-      const [name] = names;
-      if (name === undefined) continue;
-      try {
-        await api.putBytes(`/tuf/${name}`, new Uint8Array(readFileSync(join(directory, name))));
-      } catch (error) {
-        if (!(error instanceof ApiError) || error.status === 401 || error.status === 403) throw error;
-        refusal = error;
-        continue;
-      }
-      waiting.set(role, names.slice(1));
-      taken.push(name);
+      const tried = await pushFirst(api, directory, role, names);
+      refusals.push(...tried.refusals);
+      if (tried.taken === undefined) continue;
+      waiting.set(role, names.slice(names.indexOf(tried.taken) + 1));
+      taken.push(tried.taken);
       progress = true;
     }
   }
-  const left = [...waiting.values()].flat();
-  if (left.length > 0) throw new CommandFailed(`not taken: ${left.join(', ')}. ${refusal?.message ?? ''}`);
-  return taken;
+  return { taken, left: [...waiting.values()].flat(), refusals };
+}
+
+/**
+ * Puts the first of a role's files that is taken. Root and targets go step by step; any other role's file says all of
+ * it, so that one may be taken before those in front of it are, and in their place.
+ */
+async function pushFirst(api: ApiClient, directory: string, role: string, names: readonly string[]) {
+  const refusals: ApiError[] = [];
+  for (const name of ['root', 'targets'].includes(role) ? names.slice(0, 1) : names) {
+    try {
+      await api.putBytes(`/tuf/${name}`, new Uint8Array(readFileSync(join(directory, name))));
+      return { taken: name, refusals };
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.status === 401 || error.status === 403) throw error;
+      refusals.push(error);
+    }
+  }
+  return { taken: undefined, refusals };
 }
 
 /** Names of files that are not out yet, by role, each in the order of versions. */
@@ -61,24 +98,17 @@ async function missing(url: string, directory: string): Promise<Map<string, stri
     const match = /^(\d+)\.(.+)\.json$/.exec(name);
     return match === null ? [] : [{ name, version: Number(match[1]), role: match[2] ?? '' }];
   });
-  const lacking = [];
-  for (const file of found) {
-    const isNewest = found.every(({ role, version }) => role !== file.role || version <= file.version);
-    if ((await read(url, file.name)) === undefined || (isNewest && !(await isSeen(url, file))))
-      lacking.push(file);
+  found.sort((a, b) => a.version - b.version);
+  const lacking = new Map<string, string[]>();
+  for (const [role, files] of Map.groupBy(found, (file) => file.role)) {
+    // Stored is not enough, but for a root: a crash may have come before the view that clients follow.
+    const seen = role === 'root' ? 0 : ((await readPublished(url, role))?.signed.version ?? 0);
+    for (const { name, version } of files) {
+      if (role === 'root' ? await read(url, name) : version <= seen) continue;
+      lacking.set(role, [...(lacking.get(role) ?? []), name]);
+    }
   }
-  lacking.sort((a, b) => a.version - b.version);
-  return new Map(
-    [...Map.groupBy(lacking, ({ role }) => role)].map(([role, files]) => [
-      role,
-      files.map(({ name }) => name),
-    ]),
-  );
-}
-
-/** Whether clients see a file that Skylark has: a crash may have come between. A root is seen as soon as it is there. */
-async function isSeen(url: string, { role, version }: { role: string; version: number }): Promise<boolean> {
-  return role === 'root' || ((await readPublished(url, role))?.version ?? 0) >= version;
+  return lacking;
 }
 
 async function read(url: string, name: string): Promise<Uint8Array | undefined> {

@@ -2,7 +2,7 @@
  * Replacing keys, in steps each of which every device can follow: the new key is trusted beside the old one, what the
  * old one signed is signed anew, then the old one goes. Each step is a file; `skylark keys push` hands them over.
  */
-import type { DelegatedRole, RoleKeys } from '../protocol/tuf.ts';
+import type { DelegatedRole, RoleKeys, Targets } from '../protocol/tuf.ts';
 import { CommandFailed } from './api-client.ts';
 import type { SigningKey } from './signing-key.ts';
 import { ANY_MODEL, delegation, mustBeRoleOfModel } from './tuf-keys.ts';
@@ -81,6 +81,11 @@ export async function rotateRelease(options: RotationOptions, name: string): Pro
     throw new CommandFailed(`there is no role ${name}: there are ${all.map((role) => role.name).join(', ')}`);
   const same = all.filter((role) => role.keyids.some((id) => chosen.keyids.includes(id)));
   const names = new Set((name === ANY_MODEL ? same : [chosen]).map((role) => role.name));
+  const published: [role: string, Targets][] = [];
+  for (const role of names) {
+    const found = await shop.published(role);
+    if (found !== undefined) published.push([role, found.signed]);
+  }
   const key = await shop.newKey(name);
   const trust = (change: typeof only) =>
     shop.writeTargets(({ delegations = { keys: {}, roles: [] } }) => ({
@@ -92,10 +97,8 @@ export async function rotateRelease(options: RotationOptions, name: string): Pro
       },
     }));
   trust(beside);
-  for (const role of names) {
-    const metadata = await options.published(role);
-    if (metadata !== undefined) shop.writeRole(role, { ...metadata, version: metadata.version + 1 }, [key]);
-  }
+  for (const [role, metadata] of published)
+    shop.writeRole(role, { ...metadata, version: shop.versionAfter(role, metadata) }, [key]);
   trust(only);
   return shop.rotation;
 }
@@ -106,7 +109,7 @@ export async function delegateModel(options: RotationOptions, model: string): Pr
   const shop = await Workshop.open(options);
   const all = shop.targets.delegations?.roles ?? [];
   if (all.some((role) => role.name === model)) throw new CommandFailed(`model ${model} has a role already`);
-  const before = await options.published(ANY_MODEL);
+  const before = (await shop.published(ANY_MODEL))?.signed;
   const own = Object.entries(before?.targets ?? {}).filter(([path]) => path.startsWith(`${model}/`));
   const key = await shop.newKey(model);
   const role = delegation(model, [key.id], model);
@@ -120,7 +123,11 @@ export async function delegateModel(options: RotationOptions, model: string): Pr
   if (before !== undefined && own.length > 0) {
     // Behind the role that has its releases now, so that it speaks for nothing before it has them too.
     place((roles) => [...roles, role]);
-    const moved = { ...before, version: before.version + 1, targets: Object.fromEntries(own) };
+    const moved = {
+      ...before,
+      version: shop.versionAfter(model, before),
+      targets: Object.fromEntries(own),
+    };
     shop.writeRole(model, moved, [key]);
   }
   place((roles) => [role, ...roles]);

@@ -1,10 +1,18 @@
 /** The files and keys a rotation works with, and what it has made so far. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Root, Targets } from '../protocol/tuf.ts';
+import {
+  isSigned,
+  openEnvelope,
+  type Root,
+  type Targets,
+  targets as targetsSchema,
+} from '../protocol/tuf.ts';
 import { CommandFailed } from './api-client.ts';
 import { findKeys, generateKey, openSigningKey, readPem, type SigningKey } from './signing-key.ts';
-import { fileOf, inDays, lacking, latestRoot, latestTargets, writeSigned } from './tuf-files.ts';
+import { fileOf, inDays, lacking, latestRoot, latestTargets, versionsOf, writeSigned } from './tuf-files.ts';
 import { ROOT_DAYS, TARGETS_DAYS } from './tuf-keys.ts';
+import type { PublishedRole } from './tuf-push.ts';
 
 export interface Rotation {
   /** The new key's file; `undefined` where none was made. */
@@ -20,21 +28,53 @@ export interface RotationOptions {
   /** Keys that do not lie in the directory: PEM, or the file that holds it. */
   besides: string[];
   /** A role's published metadata; `undefined` where nothing was published by it. */
-  published(role: string): Promise<Targets | undefined>;
+  published(role: string): Promise<PublishedRole | undefined>;
 }
 
 export class Workshop {
   readonly directory: string;
   readonly keys: Map<string, SigningKey>;
   readonly rotation: Rotation = { keyFile: undefined, files: [], todo: [] };
+  readonly #read: RotationOptions['published'];
 
-  constructor(directory: string, keys: Map<string, SigningKey>) {
+  private constructor({ directory, published }: RotationOptions, keys: Map<string, SigningKey>) {
     this.directory = directory;
     this.keys = keys;
+    this.#read = published;
   }
 
-  static async open({ directory, besides }: RotationOptions): Promise<Workshop> {
-    return new Workshop(directory, await findKeys(directory, besides));
+  static async open(options: RotationOptions): Promise<Workshop> {
+    return new Workshop(options, await findKeys(options.directory, options.besides));
+  }
+
+  /**
+   * A role's published metadata; `undefined` where nothing was published by it. Throws where it is signed by nobody whom
+   * targets of this directory ever trusted with it: what a server makes up must not be signed anew.
+   */
+  async published(name: string): Promise<PublishedRole | undefined> {
+    const found = await this.#read(name);
+    if (found === undefined) return undefined;
+    for (const version of versionsOf(this.directory, 'targets')) {
+      const { delegations } = this.targetsOf(version);
+      const role = delegations?.roles.find((known) => known.name === name);
+      if (
+        role !== undefined &&
+        (await isSigned(found.bytes, found.signatures, delegations?.keys ?? {}, role))
+      )
+        return found;
+    }
+    throw new CommandFailed(
+      `${found.signed.version}.${name}.json is out, and not signed by keys that targets in ${this.directory} trust with it: nothing was signed`,
+    );
+  }
+
+  /** A version above all that there are of a role, here and `elsewhere`. */
+  versionAfter(name: string, ...elsewhere: (Targets | undefined)[]): number {
+    return Math.max(0, ...versionsOf(this.directory, name), ...elsewhere.map((one) => one?.version ?? 0)) + 1;
+  }
+
+  targetsOf(version: number): Targets {
+    return openEnvelope(readFileSync(fileOf(this.directory, version, 'targets')), targetsSchema).signed;
   }
 
   get root(): Root {
@@ -71,7 +111,7 @@ export class Workshop {
     const named = Object.values(next.roles).flatMap((role) => role.keyids);
     next.keys = Object.fromEntries(Object.entries(next.keys).filter(([id]) => named.includes(id)));
     const file = fileOf(this.directory, next.version, 'root');
-    writeSigned(file, next, this.#atHand([...before.roles.root.keyids, ...next.roles.root.keyids]));
+    writeSigned(file, next, this.atHand([...before.roles.root.keyids, ...next.roles.root.keyids]));
     this.rotation.files.push(file);
     for (const judge of [before, next]) {
       const missing = await lacking(file, judge.keys, judge.roles.root);
@@ -97,18 +137,19 @@ export class Workshop {
       next.delegations = { ...next.delegations, keys: Object.fromEntries(kept) };
     }
     const file = fileOf(this.directory, next.version, 'targets');
-    const signers = this.#atHand(this.root.roles.targets.keyids);
+    const signers = this.atHand(this.root.roles.targets.keyids);
     if (signers.length < this.root.roles.targets.threshold)
       throw new CommandFailed('the targets key is needed: put it into --dir, or into SKYLARK_TARGETS_KEY');
     this.rotation.files.push(writeSigned(file, next, signers));
   }
 
-  writeRole(name: string, metadata: Targets, signers: SigningKey[]): void {
+  writeRole(name: string, metadata: Targets, signers: readonly SigningKey[]): void {
     const file = fileOf(this.directory, metadata.version, name);
     this.rotation.files.push(writeSigned(file, { ...metadata, expires: inDays(TARGETS_DAYS) }, signers));
   }
 
-  #atHand(ids: readonly string[]): SigningKey[] {
+  /** Those of these keys that are here. */
+  atHand(ids: readonly string[]): SigningKey[] {
     return ids.flatMap((id) => this.keys.get(id) ?? []);
   }
 }

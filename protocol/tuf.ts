@@ -97,7 +97,13 @@ export type Timestamp = z.infer<typeof timestamp>;
 export const signature = z.object({ keyid: keyId, sig: hex(64) });
 export type Signature = z.infer<typeof signature>;
 
-const envelopeSchema = z.object({ signatures: z.array(signature).max(32), signed: z.unknown() });
+const envelopeSchema = z.object({
+  signatures: z
+    .array(signature)
+    .max(32)
+    .refine((all) => new Set(all.map(({ keyid }) => keyid)).size === all.length, 'a key has signed twice'),
+  signed: z.unknown(),
+});
 
 /** The bytes that are signed (OLPC canonical JSON, as TUF §4.2.1 recommends). */
 export function canonicalBytes(value: object): Uint8Array<ArrayBuffer> {
@@ -126,19 +132,19 @@ export function openEnvelope<Signed extends object>(
   return { signed: schema.parse(said), bytes: canonicalBytes(said), signatures: parsed.signatures };
 }
 
-/** How many of a role's keys have signed these bytes. A key counts once, however often it signed. */
-export async function countSignatures(
+/** Those signatures of these bytes that are by a role's keys: one of each key, since clients take no file with two. */
+export async function goodSignatures(
   bytes: Uint8Array<ArrayBuffer>,
   signatures: readonly Signature[],
   known: Record<string, PublicKey>,
   role: RoleKeys,
-): Promise<number> {
-  const good = new Set<string>();
+): Promise<Signature[]> {
+  const good = new Map<string, Signature>();
   for (const { keyid, sig } of signatures) {
     const key = role.keyids.includes(keyid) ? known[keyid] : undefined;
-    if (key !== undefined && (await verify(key, fromHex(sig), bytes))) good.add(keyid);
+    if (key !== undefined && (await verify(key, fromHex(sig), bytes))) good.set(keyid, { keyid, sig });
   }
-  return good.size;
+  return [...good.values()];
 }
 
 /** Whether enough of a role's keys have signed. */
@@ -148,7 +154,7 @@ export async function isSigned(
   known: Record<string, PublicKey>,
   role: RoleKeys,
 ): Promise<boolean> {
-  return (await countSignatures(bytes, signatures, known, role)) >= role.threshold;
+  return (await goodSignatures(bytes, signatures, known, role)).length >= role.threshold;
 }
 
 /** The first delegated role that is trusted with a target path; `*` in a pattern does not cross a `/` (TUF §4.5). */

@@ -7,6 +7,7 @@ import { ApiClient } from '../cli/api-client.ts';
 import { publish, upload } from '../cli/firmware.ts';
 import { openSigningKey, readPem } from '../cli/signing-key.ts';
 import { pushMetadata, readPublished } from '../cli/tuf-push.ts';
+import { renewer } from '../cli/tuf-renew.ts';
 import {
   delegateModel,
   rotateOnline,
@@ -15,6 +16,7 @@ import {
   rotateTargets,
 } from '../cli/tuf-rotation.ts';
 import type { RotationOptions } from '../cli/tuf-workshop.ts';
+import { canonicalBytes } from '../protocol/tuf.ts';
 import { publishFirmware } from './publish.ts';
 import { type Skylark, startSkylark } from './skylark.ts';
 
@@ -22,6 +24,8 @@ let sky: Skylark;
 let directory: string;
 let client: ApiClient;
 let options: RotationOptions;
+/** The release key that counts now. */
+let released: string;
 
 /** A device in the field: it was made with the first root, and keeps what it has trusted since. */
 async function find(path: string): Promise<string | undefined> {
@@ -41,7 +45,7 @@ async function release(model: string, version: string, keyFile: string): Promise
   return row.checksum.slice('sha256:'.length);
 }
 
-const push = () => pushMetadata(client, sky.facts.url, options.directory);
+const push = () => pushMetadata(client, sky.facts.url, options.directory, renewer(options));
 
 describe('the update metadata, as devices in the field see it', () => {
   beforeAll(async () => {
@@ -65,7 +69,7 @@ describe('the update metadata, as devices in the field see it', () => {
   it('is read by an unmodified client, by the role of its model', async () => {
     const sha256 = await release('TX-100', 'v1', sky.facts.release_key);
     expect(await find('TX-100/v1.bin')).toBe(sha256);
-    expect(Object.keys((await readPublished(sky.facts.url, 'TX-100'))?.targets ?? {})).toEqual([
+    expect(Object.keys((await readPublished(sky.facts.url, 'TX-100'))?.signed.targets ?? {})).toEqual([
       'TX-100/v1.bin',
     ]);
   });
@@ -80,6 +84,7 @@ describe('the update metadata, as devices in the field see it', () => {
   it('survives a lost release key: the old one signs nothing more, and no device is touched', async () => {
     await release('M-7', 'v1', sky.facts.release_key);
     const { keyFile = '', files } = await rotateRelease(options, 'release');
+    released = keyFile;
     expect(await push()).toHaveLength(files.length);
     await find('M-7/v1.bin');
     await expect(release('M-7', 'v2', sky.facts.release_key)).rejects.toThrow(/not signed by/);
@@ -89,10 +94,50 @@ describe('the update metadata, as devices in the field see it', () => {
     expect(await find('TX-100/v1.bin')).toBeDefined();
   });
 
+  it('replaces a release key although releases come between, by the old key too', async () => {
+    const { keyFile: first = '' } = await rotateRelease(options, 'release');
+    const { keyFile = '' } = await rotateRelease(options, 'release');
+    await release('M-7', 'v1.1', released);
+    await push();
+    for (const version of ['v1', 'v1.1']) expect(await find(`M-7/${version}.bin`)).toBeDefined();
+    for (const old of [released, first])
+      await expect(release('M-7', 'v1.2', old)).rejects.toThrow(/not signed by/);
+    released = keyFile;
+    await release('M-7', 'v1.2', released);
+    expect(await push()).toEqual([]);
+  });
+
+  it('signs nothing anew that a server made up', async () => {
+    const made = await readPublished(sky.facts.url, 'release');
+    if (made === undefined) throw new Error('nothing is released');
+    const signed = { ...made.signed, version: made.signed.version + 1 };
+    const published = async () => ({ ...made, signed, bytes: canonicalBytes(signed) });
+    await expect(rotateRelease({ ...options, published }, 'release')).rejects.toThrow(/nothing was signed/);
+    expect(await push()).toEqual([]);
+  });
+
+  it('is readable to every client, however often a key has signed', async () => {
+    const file = join(directory, 'twice.bin');
+    writeFileSync(file, 'twice');
+    const row = await upload(client, file, {
+      model: 'M-7',
+      version: 'v1.3',
+      kind: 'firmware',
+      release_notes: '',
+    });
+    const key = await openSigningKey(readPem(released));
+    const signature = key.sign(await client.postForBytes(`/firmware/${row.id}/publish`));
+    const signatures = [signature, { ...signature, sig: '00'.repeat(64) }, signature];
+    expect((await sky.api('POST', `/firmware/${row.id}/publish`, { signatures })).status).toBe(200);
+    expect(await find('M-7/v1.3.bin')).toBeDefined();
+  });
+
   it('gives a model a role of its own, and what was released for it moves there', async () => {
     const { keyFile = '' } = await delegateModel(options, 'M-7');
+    // Meanwhile, by the role that has the model until then.
+    await release('M-7', 'v1.4', released);
     await push();
-    expect(await find('M-7/v1.bin')).toBeDefined();
+    for (const version of ['v1', 'v1.2', 'v1.4']) expect(await find(`M-7/${version}.bin`)).toBeDefined();
     const sha256 = await release('M-7', 'v2', keyFile);
     expect(await find('M-7/v2.bin')).toBe(sha256);
     const { keyFile: fresh = '' } = await delegateModel(options, 'NEW-1');

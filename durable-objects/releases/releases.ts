@@ -8,7 +8,7 @@ import type { Signatures } from '../../protocol/api.ts';
 import {
   canonicalBytes,
   envelope,
-  isSigned,
+  goodSignatures,
   roleForPath,
   type Target,
   type TargetCustom,
@@ -114,10 +114,11 @@ export class Releases extends DurableObject<Env> {
         return refuse('stale', 'another release took this version: ask for the bytes again and sign those');
       }
       const bytes = new Uint8Array(new TextEncoder().encode(draft.signed));
-      if (!(await isSigned(bytes, signatures, await this.#metadata.delegatedKeys(), role))) {
+      const good = await goodSignatures(bytes, signatures, await this.#metadata.delegatedKeys(), role);
+      if (good.length < role.threshold) {
         return refuse('bad_signature', `not signed by ${role.threshold} of the keys of role ${role.name}`);
       }
-      await this.#metadata.store(`${draft.version}.${draft.role}.json`, envelope(bytes, signatures));
+      await this.#metadata.store(`${draft.version}.${draft.role}.json`, envelope(bytes, good));
       await this.#metadata.change({
         [`targets:${draft.role}`]: targetsSchema.parse(JSON.parse(draft.signed)),
       });
