@@ -103,6 +103,8 @@ describe('update metadata', () => {
     const role = { keyids: [signer.id], threshold: 2 };
     const twice = [signer.sign(bytes), signer.sign(bytes)];
     expect(await isSigned(bytes, twice, { [signer.id]: signer.public }, role)).toBe(false);
+    // No client reads a file that is signed so.
+    expect(() => openEnvelope(envelope(bytes, twice), targets)).toThrow(/signed twice/);
   });
 
   it('trusts the first role whose pattern matches, and no pattern crosses a slash', () => {

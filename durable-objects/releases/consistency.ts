@@ -3,7 +3,14 @@
  * client can follow: first the new key is trusted beside the old one, then metadata is signed with it, and only then
  * the old one goes. Pure but for the signatures.
  */
-import { isSigned, type Root, roleForPath, type Signature, type Targets } from '../../protocol/tuf.ts';
+import {
+  isSigned,
+  type RoleKeys,
+  type Root,
+  roleForPath,
+  type Signature,
+  type Targets,
+} from '../../protocol/tuf.ts';
 import { type Refused, refuse } from './refused.ts';
 
 /** Published metadata of a role, with the signatures it carries. */
@@ -12,6 +19,32 @@ export interface Published {
   signed: Targets;
   bytes: Uint8Array<ArrayBuffer>;
   signatures: Signature[];
+}
+
+/** Whether clients would take it at all: of a root they refuse no later one makes them go on (TUF §5.3). */
+export function judgeForm(next: Root | Targets, now: number): Refused | null {
+  const roles: readonly (readonly [name: string, role: RoleKeys])[] =
+    next._type === 'root'
+      ? Object.entries(next.roles)
+      : (next.delegations?.roles ?? []).map((role) => [role.name, role]);
+  const known = next._type === 'root' ? next.keys : next.delegations?.keys;
+  if (Date.parse(next.expires) <= now) return refuse('would_break', `it has expired on ${next.expires}`);
+  for (const [index, [name, { keyids, threshold }]] of roles.entries()) {
+    if (roles.findIndex(([other]) => other === name) !== index)
+      return refuse('would_break', `there are two roles called ${name}`);
+    if (new Set(keyids).size !== keyids.length)
+      return refuse('would_break', `role ${name} names a key twice`);
+    if (keyids.some((id) => known?.[id] === undefined))
+      return refuse('would_break', `role ${name} names a key that is not among the keys`);
+    if (threshold > keyids.length)
+      return refuse('would_break', `role ${name} wants ${threshold} signatures of ${keyids.length} keys`);
+  }
+  if (next._type === 'root' && Math.max(next.roles.snapshot.threshold, next.roles.timestamp.threshold) > 1)
+    return refuse(
+      'would_break',
+      'Skylark signs snapshot and timestamp with one key, and this root wants more',
+    );
+  return null;
 }
 
 /** Whether the targets that are published stand under a new root. */

@@ -1,6 +1,6 @@
 /** Metadata that is signed offline, as it comes in: verified, judged by what it would mean for devices, and taken. */
 import { isSigned, openEnvelope, root as rootSchema, targets as targetsSchema } from '../../protocol/tuf.ts';
-import { judgeRole, judgeRoot, judgeTargets } from './consistency.ts';
+import { judgeForm, judgeRole, judgeRoot, judgeTargets } from './consistency.ts';
 import { type Metadata, trustsOnline } from './metadata.ts';
 import { type Refused, refuse } from './refused.ts';
 
@@ -14,6 +14,8 @@ export async function takeRoot(metadata: Metadata, file: Uint8Array): Promise<Re
   }
   const expected = (current?.version ?? 0) + 1;
   if (next.signed.version !== expected) return refuse('stale', `the next root has version ${expected}`);
+  const unreadable = judgeForm(next.signed, Date.now());
+  if (unreadable !== null) return unreadable;
   for (const judge of current === undefined ? [next.signed] : [current, next.signed]) {
     if (!(await isSigned(next.bytes, next.signatures, judge.keys, judge.roles.root))) {
       return refuse(
@@ -51,6 +53,8 @@ export async function takeTargets(metadata: Metadata, file: Uint8Array): Promise
   if (next.signed.version <= (current?.version ?? 0)) {
     return refuse('stale', `the next targets have a version above ${current?.version}`);
   }
+  const unreadable = judgeForm(next.signed, Date.now());
+  if (unreadable !== null) return unreadable;
   if (!(await isSigned(next.bytes, next.signatures, root.keys, root.roles.targets))) {
     return refuse('bad_signature', 'not signed by enough targets keys of the root');
   }
@@ -78,6 +82,8 @@ export async function takeRole(metadata: Metadata, name: string, file: Uint8Arra
   if (version <= (current?.version ?? 0)) {
     return refuse('stale', `the next metadata of ${name} has a version above ${current?.version}`);
   }
+  const unreadable = judgeForm(next.signed, Date.now());
+  if (unreadable !== null) return unreadable;
   if (!(await isSigned(next.bytes, next.signatures, await metadata.delegatedKeys(), role))) {
     return refuse('bad_signature', `not signed by ${role.threshold} of the keys of role ${name}`);
   }

@@ -220,6 +220,24 @@ describe('publishing a release', () => {
     expect(Object.keys(signed.targets).sort()).toEqual(['TX-100/v1.bin', 'TX-100/v2.bin']);
   });
 
+  it('gives new bytes where what is said of a release has changed since', async () => {
+    const { releases, releaseKey } = await repository('changed');
+    const told = {
+      ...release('v1'),
+      custom: { ...release('v1').custom, advisory: `sha256:${'ab'.repeat(32)}` },
+    };
+    const sign = async (about: Release) => {
+      const prepared = await releases.prepare(about);
+      if ('refused' in prepared) throw new Error(prepared.detail);
+      return { signatures: [await releaseKey.sign(new Uint8Array(prepared.bytes))] };
+    };
+    const before = await sign(release('v1'));
+    expect(await releases.publish(told, before)).toMatchObject({ refused: 'stale' });
+    expect(await releases.publish(told, await sign(told))).toBeNull();
+    const { signed } = openEnvelope(await read('1.release.json'), targets);
+    expect(signed.targets['TX-100/v1.bin']?.custom?.advisory).toBe(told.custom.advisory);
+  });
+
   it('leaves the old view or shows the new one, whichever write fails, and the next try completes it', async () => {
     for (let failing = 1; failing <= 3; failing += 1) {
       const { releases, releaseKey } = await repository(`crash-${failing}`);
@@ -349,5 +367,41 @@ describe('publishing a release', () => {
     });
     expect(await releases.putRoot(await sealed(rootKey, rootOf(3)))).toMatchObject({ refused: 'stale' });
     expect(await releases.putRoot(await sealed(rootKey, rootOf(2)))).toBeNull();
+  });
+
+  it('is never replaced by metadata that no client takes, for no later file would mend that', async () => {
+    const { releases, rootKey, targetsKey, releaseKey, rootOf, topOf } = await repository('no-client');
+    const spoilt = structuredClone({ root: rootOf(2), top: topOf(2, [releaseKey]) });
+    const [delegated] = spoilt.top.delegations.roles;
+    if (delegated === undefined) throw new Error('no role');
+    const other = await newKey();
+    const roots = [
+      { ...spoilt.root, expires: '2020-01-01T00:00:00Z' },
+      ...(['root', 'snapshot'] as const).map((name) => ({
+        ...spoilt.root,
+        roles: { ...spoilt.root.roles, [name]: role(rootKey, rootKey) },
+      })),
+      { ...spoilt.root, roles: { ...spoilt.root.roles, root: role(rootKey, other) } },
+      { ...spoilt.root, roles: { ...spoilt.root.roles, root: { ...role(rootKey), threshold: 2 } } },
+      {
+        ...spoilt.root,
+        keys: { ...spoilt.root.keys, [other.id]: other.own },
+        roles: { ...spoilt.root.roles, timestamp: { ...role(await onlineKey(), other), threshold: 2 } },
+      },
+    ];
+    for (const root of roots)
+      expect(await releases.putRoot(await sealed(rootKey, root))).toMatchObject({ refused: 'would_break' });
+    const tops = [
+      { ...spoilt.top, expires: '2020-01-01T00:00:00Z' },
+      ...[[delegated, delegated], [{ ...delegated, threshold: 2 }], [{ ...delegated, ...role(other) }]].map(
+        (roles) => ({ ...spoilt.top, delegations: { ...spoilt.top.delegations, roles } }),
+      ),
+    ];
+    for (const top of tops)
+      expect(await releases.putTargets(await sealed(targetsKey, top))).toMatchObject({
+        refused: 'would_break',
+      });
+    expect(await releases.putRoot(await sealed(rootKey, rootOf(2)))).toBeNull();
+    expect(await releases.putTargets(await sealed(targetsKey, topOf(2, [releaseKey])))).toBeNull();
   });
 });

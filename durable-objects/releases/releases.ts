@@ -113,6 +113,8 @@ export class Releases extends DurableObject<Env> {
       if (draft.version !== (current?.version ?? 0) + 1) {
         return refuse('stale', 'another release took this version: ask for the bytes again and sign those');
       }
+      if (!isAbout(draft.signed, release.path, withRelease(current, draft.version, release, Date.now())))
+        return refuse('stale', 'it was changed meanwhile: ask for the bytes again and sign those');
       const bytes = new Uint8Array(new TextEncoder().encode(draft.signed));
       const good = await goodSignatures(bytes, signatures, await this.#metadata.delegatedKeys(), role);
       if (good.length < role.threshold) {
