@@ -3,7 +3,8 @@ import { appendFileSync } from 'node:fs';
 import { firmwareTitle } from '../protocol/target-path.ts';
 import { ApiClient, CommandFailed, WrongUsage } from './api-client.ts';
 import { createCampaign, findBegun, parseStages } from './campaign.ts';
-import { attach, publish, upload } from './firmware.ts';
+import { attach, upload } from './firmware.ts';
+import { publish } from './publish.ts';
 import { openSigningKey, readPem } from './signing-key.ts';
 import { mustHaveBytes, readText } from './text-file.ts';
 
@@ -39,6 +40,8 @@ async function run(): Promise<void> {
   if (start !== 'true' && start !== 'false') throw new WrongUsage('the input "start" is true or false');
   for (const file of [needed('file'), input('sbom'), input('advisory')])
     if (file !== undefined) mustHaveBytes(file);
+  const release = input('release-key');
+  const key = release === undefined ? undefined : await openSigningKey(readPem(release));
   const notes = input('release-notes');
   const uploaded = await upload(api, needed('file'), {
     version: needed('version'),
@@ -49,8 +52,7 @@ async function run(): Promise<void> {
   });
   const documents = given({ sbom: input('sbom'), advisory: input('advisory') });
   const whole = await attach(api, uploaded, documents);
-  const key = input('release-key');
-  const row = key === undefined ? whole : await publish(api, whole, await openSigningKey(readPem(key)));
+  const row = key === undefined ? whole : await publish(api, whole, key);
   output('firmware-id', row.id);
   output('checksum', row.checksum);
   output('state', row.state);

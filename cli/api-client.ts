@@ -32,11 +32,12 @@ export class ApiError extends CommandFailed {
 }
 
 export class ApiClient {
-  readonly #url: string;
+  /** The server's, without a slash at the end. */
+  readonly url: string;
   readonly #key: string;
 
   constructor(url: string, key: string) {
-    this.#url = url.replace(/\/$/, '');
+    this.url = url.replace(/\/$/, '');
     this.#key = key;
   }
 
@@ -119,7 +120,7 @@ export class ApiClient {
   async #send(method: string, path: string, init: RequestInit, patienceMs = REQUEST_MS): Promise<Response> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        const response = await fetch(`${this.#url}/api/v1${path}`, {
+        const response = await fetch(`${this.url}/api/v1${path}`, {
           ...init,
           method,
           headers: { ...init.headers, Authorization: `Bearer ${this.#key}` },
@@ -130,7 +131,7 @@ export class ApiClient {
         if (response.status < 500 || attempt === TRIES) throw error;
       } catch (error) {
         if (error instanceof ApiError) throw error;
-        if (attempt === TRIES) throw new CommandFailed(`${this.#url} cannot be reached: ${reason(error)}`);
+        if (attempt === TRIES) throw new CommandFailed(`${this.url} cannot be reached: ${reason(error)}`);
       }
       await wait(Math.random() * 250 * 2 ** attempt);
     }

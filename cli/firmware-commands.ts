@@ -6,8 +6,9 @@ import { firmwareTitle } from '../protocol/target-path.ts';
 import { CommandFailed, WrongUsage } from './api-client.ts';
 import { findFirmware } from './campaign.ts';
 import { api, neededKey, print, program, releaseKey } from './command-line.ts';
-import { attach, checksumOf, publish, upload } from './firmware.ts';
+import { attach, checksumOf, upload } from './firmware.ts';
 import { bytes, say, table } from './output.ts';
+import { publish } from './publish.ts';
 import { mustHaveBytes, readText } from './text-file.ts';
 
 const line = (row: Firmware): string => `${firmwareTitle(row)}  ${row.state}  ${row.id}`;

@@ -109,6 +109,11 @@ export async function addPart(db: Database, uploadId: string, partNo: number, et
   ]);
 }
 
+/** All of an upload's parts are to be sent again. */
+export async function forgetParts(db: Database, uploadId: string): Promise<void> {
+  await db.delete(firmwareUploadParts).where(eq(firmwareUploadParts.uploadId, uploadId));
+}
+
 /** Uploads that nobody goes on with: without a part since one moment, or begun before another. */
 export async function listAbandonedUploads(
   db: Database,

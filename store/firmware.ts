@@ -1,8 +1,9 @@
 /** Firmware and apps: what was uploaded, under which model, name and version, and whether it may be installed. */
-import { and, count, desc, eq, isNull, ne, or, type SQL, sql } from 'drizzle-orm';
+import { and, desc, eq, inArray, isNull, ne, or, type SQL, sql } from 'drizzle-orm';
 import type { AnyPgColumn } from 'drizzle-orm/pg-core';
 import type { Firmware, FirmwareDescription, FirmwareDocument, Page, Paging } from '../protocol/api.ts';
 import type { Named } from '../protocol/target-path.ts';
+import { spellings } from '../protocol/version.ts';
 import type { Database } from './connection.ts';
 import { behind, pageOf, readCursor, timeAndUuidKey } from './page.ts';
 import { firmware } from './schema.ts';
@@ -118,7 +119,7 @@ export async function listReleases(db: Database, named: Omit<Named, 'version'>):
     );
 }
 
-/** What holds this model, name and version already. */
+/** What holds this model, name and version already, however that is spelt. */
 export async function findFirmwareNamed(db: Database, named: Named): Promise<FirmwareRow | undefined> {
   const [row] = await db
     .select()
@@ -128,9 +129,10 @@ export async function findFirmwareNamed(db: Database, named: Named): Promise<Fir
         eq(firmware.model, named.model),
         eq(firmware.kind, named.kind),
         sameName(firmware.name, named.name),
-        eq(firmware.version, named.version),
+        inArray(firmware.version, spellings(named.version)),
       ),
     )
+    .orderBy(desc(sql`${firmware.version} = ${named.version}`))
     .limit(1);
   return row;
 }
@@ -205,11 +207,7 @@ export async function setDocument(
   return rows.length > 0;
 }
 
-/** Deletes the firmware; answers whether its bytes are now nobody's. */
-export async function deleteFirmware(db: Database, row: FirmwareRow): Promise<boolean> {
-  const [, others] = await db.batch([
-    db.delete(firmware).where(eq(firmware.id, row.id)),
-    db.select({ n: count() }).from(firmware).where(eq(firmware.sha256, row.sha256)),
-  ]);
-  return (others[0]?.n ?? 0) === 0;
+/** Deletes the firmware. Its bytes may still be another's. */
+export async function deleteFirmware(db: Database, id: string): Promise<void> {
+  await db.delete(firmware).where(eq(firmware.id, id));
 }

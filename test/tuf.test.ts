@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import { Updater } from 'tuf-js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ApiClient } from '../cli/api-client.ts';
-import { publish, upload } from '../cli/firmware.ts';
+import { upload } from '../cli/firmware.ts';
+import { publish } from '../cli/publish.ts';
 import { openSigningKey, readPem } from '../cli/signing-key.ts';
 import { pushMetadata, readPublished } from '../cli/tuf-push.ts';
 import { renewer } from '../cli/tuf-renew.ts';
@@ -16,7 +17,7 @@ import {
   rotateTargets,
 } from '../cli/tuf-rotation.ts';
 import type { RotationOptions } from '../cli/tuf-workshop.ts';
-import { canonicalBytes } from '../protocol/tuf.ts';
+import { canonicalBytes, type Targets } from '../protocol/tuf.ts';
 import { publishFirmware } from './publish.ts';
 import { type Skylark, startSkylark } from './skylark.ts';
 
@@ -114,6 +115,30 @@ describe('the update metadata, as devices in the field see it', () => {
     const published = async () => ({ ...made, signed, bytes: canonicalBytes(signed) });
     await expect(rotateRelease({ ...options, published }, 'release')).rejects.toThrow(/nothing was signed/);
     expect(await push()).toEqual([]);
+  });
+
+  it('is signed by CI only where it says what was signed before, and the one release more', async () => {
+    const file = join(directory, 'honest.bin');
+    writeFileSync(file, 'honest');
+    const named = { model: 'M-7', version: 'v1.25', kind: 'firmware', release_notes: '' };
+    const row = await upload(client, file, named);
+    const key = await openSigningKey(readPem(released));
+    const foreign = { length: 1, hashes: { sha256: '0'.repeat(64) } };
+    for (const change of [
+      (said: Targets) => ({ ...said, targets: { ...said.targets, 'M-7/v9.bin': foreign } }),
+      (said: Targets) => ({ ...said, targets: { ...said.targets, 'M-7/v1.bin': foreign } }),
+      (said: Targets) => ({ ...said, targets: { ...said.targets, 'M-7/v1.25.bin': foreign } }),
+      (said: Targets) => ({ ...said, expires: '2099-01-01T00:00:00Z' }),
+      (said: Targets) => ({ ...said, delegations: { keys: {}, roles: [] } }),
+    ]) {
+      const server = new ApiClient(sky.facts.url, sky.facts.api_key);
+      server.postForBytes = async (path) => {
+        const said: Targets = JSON.parse(Buffer.from(await client.postForBytes(path)).toString());
+        return canonicalBytes(change(said));
+      };
+      await expect(publish(server, row, key)).rejects.toThrow(/nothing was signed/);
+    }
+    await publish(client, row, key);
   });
 
   it('is readable to every client, however often a key has signed', async () => {

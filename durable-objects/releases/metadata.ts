@@ -70,11 +70,11 @@ export class Metadata {
       throw new Error(`root ${root.version} does not trust TUF_ONLINE_KEY with snapshot and timestamp`);
     const version = versionOf.parse(await this.#storage.get('view')) + 1;
     await this.#storage.put('view', version);
-    const meta: Snapshot['meta'] = { 'targets.json': { version: top.version } };
-    for (const { name } of top.delegations?.roles ?? []) {
-      const role = await this.targets(name);
-      if (role !== undefined) meta[`${name}.json`] = { version: role.version };
-    }
+    // Those too that are trusted with nothing any more: clients refuse a snapshot in which a file is gone (TUF §5.5.5).
+    const roles = await this.#storage.list<Targets>({ prefix: 'targets:' });
+    const meta: Snapshot['meta'] = Object.fromEntries(
+      [...roles].map(([key, role]) => [`${key.slice('targets:'.length)}.json`, { version: role.version }]),
+    );
     const expires = expiry(Date.now() + ONLINE_MS);
     const common = { spec_version: SPEC_VERSION, version, expires };
     const snapshot: Snapshot = { _type: 'snapshot', ...common, meta };

@@ -4,7 +4,7 @@
  */
 
 import { DurableObject } from 'cloudflare:workers';
-import type { Signatures } from '../../protocol/api.ts';
+import type { FirmwareDescription, Signatures } from '../../protocol/api.ts';
 import {
   canonicalBytes,
   envelope,
@@ -14,11 +14,16 @@ import {
   type TargetCustom,
   targets as targetsSchema,
 } from '../../protocol/tuf.ts';
+import { openDatabase } from '../../store/connection.ts';
+import { addFirmware, type FirmwareRow, type StoredArtifact } from '../../store/firmware.ts';
+import { isWanted } from '../../store/firmware-upkeep.ts';
 import type { Env } from '../env.ts';
+import { Turns } from '../turns.ts';
 import { type Draft, isAbout, withRelease } from './draft.ts';
 import { Metadata } from './metadata.ts';
 import { takeRole, takeRoot, takeTargets } from './offline.ts';
 import { type Refused, refuse } from './refused.ts';
+import { deleteBytes, findBytes } from './stored-bytes.ts';
 import { upkeep } from './upkeep.ts';
 
 const RETRY_MS = 3_600_000;
@@ -38,8 +43,10 @@ export type { Refused } from './refused.ts';
 
 export class Releases extends DurableObject<Env> {
   /** Publishing writes several files; the next one begins when the last has ended. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #turns = new Turns();
   readonly #metadata: Metadata;
+  /** Bytes are entered into the catalogue and dropped one after the other. */
+  readonly #bytes = new Turns();
 
   constructor(ctx: DurableObjectState, env: Env) {
     super(ctx, env);
@@ -48,12 +55,12 @@ export class Releases extends DurableObject<Env> {
 
   /** Takes a root: the first one as it is signed by itself, later ones signed by their predecessor too (TUF §5.3). */
   async putRoot(file: Uint8Array): Promise<Refused | null> {
-    return this.#alone(() => takeRoot(this.#metadata, file));
+    return this.#turns.take(() => takeRoot(this.#metadata, file));
   }
 
   /** Takes the top-level targets, signed offline: they say which role may speak for which model. */
   async putTargets(file: Uint8Array): Promise<Refused | null> {
-    return this.#alone(() => takeTargets(this.#metadata, file));
+    return this.#turns.take(() => takeTargets(this.#metadata, file));
   }
 
   /**
@@ -61,7 +68,7 @@ export class Releases extends DurableObject<Env> {
    * another role. Releases are published with {@link publish}.
    */
   async putRole(name: string, file: Uint8Array): Promise<Refused | null> {
-    return this.#alone(() => takeRole(this.#metadata, name, file));
+    return this.#turns.take(() => takeRole(this.#metadata, name, file));
   }
 
   /** When each role's metadata expires, in Unix seconds, by role. */
@@ -97,7 +104,7 @@ export class Releases extends DurableObject<Env> {
 
   /** Publishes a prepared release with the signatures made over its bytes. Published again, it is a success. */
   async publish(release: Release, { signatures }: Signatures): Promise<Refused | null> {
-    return this.#alone(async () => {
+    return this.#turns.take(async () => {
       const role = await this.#roleFor(release.path);
       if ('refused' in role) return role;
       const current = await this.#metadata.targets(role.name);
@@ -130,6 +137,28 @@ export class Releases extends DurableObject<Env> {
     });
   }
 
+  /**
+   * Enters stored bytes into the catalogue: `undefined` where their name is taken. The bytes are there, and nobody drops
+   * them meanwhile; else the answer is `gone`.
+   */
+  async enter(
+    description: FirmwareDescription,
+    artifact: StoredArtifact,
+    actor: string,
+  ): Promise<FirmwareRow | 'gone' | undefined> {
+    return this.#bytes.take(async () => {
+      if ((await findBytes(this.env.FIRMWARE, artifact.sha256)) === undefined) return 'gone';
+      return addFirmware(openDatabase(this.env), description, artifact, actor);
+    });
+  }
+
+  /** Removes bytes that no firmware has and no upload is to have. */
+  async dropUnwanted(sha256: string): Promise<void> {
+    return this.#bytes.take(async () => {
+      if (!(await isWanted(openDatabase(this.env), sha256))) await deleteBytes(this.env.FIRMWARE, sha256);
+    });
+  }
+
   /** Notes that a path was taken back: it is never released again, whatever becomes of its firmware. */
   async withdraw(path: string): Promise<void> {
     await this.ctx.storage.put(`withdrawn:${path}`, true);
@@ -146,7 +175,7 @@ export class Releases extends DurableObject<Env> {
   async upkeep(): Promise<void> {
     await this.ctx.storage.setAlarm(Date.now() + RETRY_MS);
     try {
-      await this.#alone(() => this.#metadata.publishView());
+      await this.#turns.take(() => this.#metadata.publishView());
     } catch (error) {
       const msg = `snapshot and timestamp were not signed again: ${String(error)}`;
       console.error(JSON.stringify({ level: 'error', part: 'releases', msg }));
@@ -175,11 +204,5 @@ export class Releases extends DurableObject<Env> {
 
   async #draft(firmwareId: string): Promise<Draft | undefined> {
     return this.ctx.storage.get<Draft>(`draft:${firmwareId}`);
-  }
-
-  #alone<Result>(work: () => Promise<Result>): Promise<Result> {
-    const mine = this.#turn.then(work, work);
-    this.#turn = mine.catch(() => undefined);
-    return mine;
   }
 }

@@ -4,7 +4,7 @@
  */
 import { cacheKey } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
-import { isWanted, listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
+import { listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
 import { deleteUpload, listAbandonedUploads, type UploadRow } from '../../store/firmware-uploads.ts';
 import { dropEventMonths, makeEventMonths } from '../../store/history.ts';
 import { archiveEnded } from '../campaign/archive.ts';
@@ -12,7 +12,7 @@ import { readSettings } from '../coordinator/settings.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
 import { digestObject } from './digest.ts';
-import { deleteBytes, dropJoined, findBytes, sweepJoined } from './stored-bytes.ts';
+import { dropJoined, findBytes, sweepJoined } from './stored-bytes.ts';
 
 const DAY_MS = 86_400_000;
 /** Every firmware is read once in this time, unless there is more than a day's share of each day. */
@@ -83,14 +83,14 @@ async function clearUploads(env: Env, db: Database, now: number): Promise<void> 
   const bucket = env.FIRMWARE;
   const [idleSince, begunBefore] = [new Date(now - IDLE_MS), new Date(now - UPLOAD_LIFE_MS)];
   for (const upload of await listAbandonedUploads(db, idleSince, begunBefore))
-    await clearUpload(bucket, db, upload);
+    await clearUpload(env, db, upload);
   await sweepJoined(bucket, begunBefore);
 }
 
 /** Forgets an upload that was given up, with all that lies in R2 for it; what is in the catalogue stays. */
-export async function clearUpload(bucket: R2Bucket, db: Database, upload: UploadRow): Promise<void> {
-  await forgetUpload(bucket, db, upload);
-  await dropUnwanted(bucket, db, upload.sha256);
+export async function clearUpload(env: Env, db: Database, upload: UploadRow): Promise<void> {
+  await forgetUpload(env.FIRMWARE, db, upload);
+  await env.RELEASES.getByName('main').dropUnwanted(upload.sha256);
 }
 
 /** Forgets an upload with its parts. What has a name stays; where nobody wants that, {@link clearUpload} is due. */
@@ -104,11 +104,6 @@ export async function forgetUpload(bucket: R2Bucket, db: Database, upload: Uploa
     await dropJoined(bucket, upload.objectKey, upload.sha256);
   }
   await deleteUpload(db, upload.id);
-}
-
-/** Removes bytes that were kept under their hash, and then never entered into the catalogue. */
-export async function dropUnwanted(bucket: R2Bucket, db: Database, sha256: string): Promise<void> {
-  if (!(await isWanted(db, sha256))) await deleteBytes(bucket, sha256);
 }
 
 function say(msg: string): void {

@@ -3,8 +3,11 @@
  * checked the link's signature; the cache itself knows nothing of links, so all of them share one copy.
  */
 import type { Env } from '../../durable-objects/env.ts';
+import { copyVerified } from '../../durable-objects/releases/digest.ts';
 import { findBytes, type Place } from '../../durable-objects/releases/stored-bytes.ts';
+import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
 import { isPlainRange } from '../../protocol/byte-range.ts';
+import { openDatabase } from '../../store/connection.ts';
 
 /** What may still be read of a firmware after it was deleted, by links made before. */
 const KEPT_S = 3600;
@@ -90,7 +93,7 @@ const filling = new Set<string>();
 
 /**
  * Puts the whole into the cache by a read of its own: a copy branched off from a slow device's download would
- * wait in memory.
+ * wait in memory. Damaged bytes never come there, where they would outlive their mending.
  */
 async function fill(env: Env, sha256: string, { key }: Place): Promise<void> {
   if (filling.has(sha256)) return;
@@ -99,7 +102,13 @@ async function fill(env: Env, sha256: string, { key }: Place): Promise<void> {
     const object = await env.FIRMWARE.get(key);
     if (object === null) return;
     const headers = { 'Content-Length': String(object.size), 'Cache-Control': `public, max-age=${KEPT_S}` };
-    await caches.default.put(cacheKey(env, sha256), new Response(object.body, { headers }));
+    const { readable, writable } = new FixedLengthStream(object.size);
+    const copied = copyVerified(object.body, writable, sha256);
+    // Where the copy breaks off, this fails: nothing is kept.
+    const kept = caches.default.put(cacheKey(env, sha256), new Response(readable, { headers }));
+    const [isRight] = await Promise.allSettled([copied, kept]);
+    if (isRight.status === 'fulfilled' && !isRight.value) await checkBytes(env, openDatabase(env), sha256);
+    else await Promise.all([copied, kept]);
   } catch (error) {
     const msg = `firmware ${sha256} was not cached: ${String(error)}`;
     console.warn(JSON.stringify({ level: 'warn', part: 'worker', msg }));

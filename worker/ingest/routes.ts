@@ -3,6 +3,7 @@ import { gunzipSync } from 'node:zlib';
 import { type Context, Hono } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import type { DeviceMessage } from '../../durable-objects/fleet-shard/messages.ts';
+import { inPieces } from '../../durable-objects/in-pieces.ts';
 import {
   BRIDGE_LEASE_S,
   bridgeId,
@@ -20,7 +21,7 @@ import { digestOf, parseMessage } from './parse.ts';
 
 /** Larger than any batch the protocol allows, once unpacked. */
 const MAX_BODY_BYTES = 40 * 1024 * 1024;
-/** Most batches come in one piece: the runtime's own are small, and each costs a call. */
+/** Most batches come in one piece. */
 const PIECE_BYTES = 64 * 1024;
 const EXCERPT = 200;
 
@@ -135,17 +136,12 @@ const unpack = (bytes: Buffer): Buffer => gunzipSync(bytes, { maxOutputLength: M
 
 /** Throws a `RangeError` where there is too much, as unpacking does. */
 async function readAll(body: ReadableStream): Promise<Buffer> {
-  const reader = body.getReader({ mode: 'byob' });
   const pieces: Uint8Array[] = [];
-  try {
-    for (let size = 0; ; ) {
-      const { done, value } = await reader.readAtLeast(PIECE_BYTES, new Uint8Array(PIECE_BYTES));
-      if (done) return Buffer.concat(pieces);
-      size += value.byteLength;
-      if (size > MAX_BODY_BYTES) throw new RangeError('the body is too large');
-      pieces.push(value);
-    }
-  } finally {
-    reader.releaseLock();
+  let size = 0;
+  for await (const piece of inPieces(body, PIECE_BYTES)) {
+    size += piece.byteLength;
+    if (size > MAX_BODY_BYTES) throw new RangeError('the body is too large');
+    pieces.push(piece);
   }
+  return Buffer.concat(pieces);
 }

@@ -2,7 +2,6 @@
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import { invalidate } from '../../durable-objects/coordinator/stale-keys.ts';
 import { hex } from '../../durable-objects/releases/digest.ts';
-import { deleteBytes } from '../../durable-objects/releases/stored-bytes.ts';
 import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
 import {
   type Firmware,
@@ -15,7 +14,6 @@ import { auditEntry } from '../../store/audit-log.ts';
 import { cacheKey, TTL_S } from '../../store/cache.ts';
 import { whoNeeds } from '../../store/catalogue.ts';
 import {
-  addFirmware,
   deleteFirmware,
   documentKey,
   type FirmwareRow,
@@ -35,12 +33,19 @@ const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 
 const namedOf = (d: FirmwareDescription): Named => ({ ...d, name: d.name ?? null });
 
-const taken = () =>
-  new ProblemError(
-    409,
-    'Version taken',
-    'Other bytes are stored under this model and version: raise the version.',
-  );
+const taken = (version: string) =>
+  new ProblemError(409, 'Version taken', `Other bytes are stored as ${version} of it: raise the version.`);
+
+/** The last firmware that had these bytes was deleted at the very moment. */
+export class BytesGone extends ProblemError {
+  constructor() {
+    super(
+      409,
+      'Bytes gone',
+      'They were stored already, and then deleted with the firmware that had them: send them again.',
+    );
+  }
+}
 
 export const mismatch = () =>
   new ProblemError(
@@ -75,21 +80,22 @@ export async function findSame(
   sha256: string,
 ): Promise<FirmwareRow | undefined> {
   const there = await findFirmwareNamed(c.var.db, namedOf(description));
-  if (there !== undefined && there.sha256 !== sha256) throw taken();
+  if (there !== undefined && there.sha256 !== sha256) throw taken(there.version);
   return there;
 }
 
-/** Enters bytes that are stored, and verified, into the catalogue. */
+/** Enters bytes that are stored, and verified, into the catalogue. Throws {@link BytesGone} where they were dropped since. */
 export async function addStored(
   c: AppContext,
   description: FirmwareDescription,
   artifact: StoredArtifact,
 ): Promise<FirmwareRow> {
   const { actor } = c.var.principal;
-  const added = await addFirmware(c.var.db, description, artifact, actor);
+  const added = await c.env.RELEASES.getByName('main').enter(description, artifact, actor);
+  if (added === 'gone') throw new BytesGone();
   if (added === undefined) {
     const there = await findSame(c, description, artifact.sha256);
-    if (there === undefined) throw taken();
+    if (there === undefined) throw taken(description.version);
     return there;
   }
   const subject = firmwareTitle(added);
@@ -171,7 +177,8 @@ export async function checkFirmware(c: AppContext, row: FirmwareRow): Promise<Fi
 export async function removeFirmware(c: AppContext, row: FirmwareRow): Promise<void> {
   const needed = await whoNeeds(c.var.db, row);
   if (needed !== undefined) throw new ProblemError(409, 'Firmware in use', needed);
-  if (await deleteFirmware(c.var.db, row)) await deleteBytes(c.env.FIRMWARE, row.sha256);
+  await deleteFirmware(c.var.db, row.id);
+  await c.env.RELEASES.getByName('main').dropUnwanted(row.sha256);
   await firmwareChanged(c, row.id);
   await auditEntry(c.var.db, {
     actor: c.var.principal.actor,

@@ -12,7 +12,8 @@ export const LARGEST_BYTES = 4_995 * 1024 * 1024;
 /** R2's number for bytes that have another sum. */
 const BAD_DIGEST = /\b10037\b/;
 /** R2's numbers for an upload it does not know (any more), and for parts that are not its latest. */
-const NO_SUCH_PARTS = /\b1002[45]\b/;
+export const areNoParts = (error: unknown): boolean =>
+  error instanceof Error && /\b1002[45]\b/.test(error.message);
 
 /** How bytes are put under their hash: R2 verifies it, and writes over nothing but what is `damaged`. */
 export const underHash = (sha256: string, damaged: boolean): R2PutOptions =>
@@ -67,7 +68,7 @@ export async function joinParts(
     await bucket.resumeMultipartUpload(upload.objectKey, upload.multipartId).complete(parts);
     return true;
   } catch (error) {
-    if (!(error instanceof Error && NO_SUCH_PARTS.test(error.message))) throw error;
+    if (!areNoParts(error)) throw error;
     return (await bucket.head(upload.objectKey)) !== null;
   }
 }

@@ -10,15 +10,23 @@ import {
   describeUpload,
   findUnfinishedUpload,
   findUpload,
+  forgetParts,
   type StoredPart,
   type UploadRow,
 } from '../../store/firmware-uploads.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
-import { addStored, checkSize, findSame, mismatch } from './firmware.ts';
-import { joinParts, keepStream, nameVerified, PART_BYTES } from './objects.ts';
+import { addStored, BytesGone, checkSize, findSame, mismatch } from './firmware.ts';
+import { areNoParts, joinParts, keepStream, nameVerified, PART_BYTES } from './objects.ts';
 
 export const partCount = (sizeBytes: number): number => Math.max(1, Math.ceil(sizeBytes / PART_BYTES));
+
+/** A part was sent several times at once, and R2 has kept another of them than was noted. */
+class PartsLost extends ProblemError {
+  constructor() {
+    super(409, 'Parts lost', 'Some parts are not as they were noted: send them again, then complete.');
+  }
+}
 
 /** Begins a resumable upload, or goes on with one of the same bytes. Bytes that were damaged are taken once more. */
 export async function beginUpload(
@@ -35,7 +43,10 @@ export async function beginUpload(
   ]);
   if (there !== undefined && !damaged) return { firmware: firmwareOf(there) };
   if (stored !== undefined && stored.size === begin.size_bytes && !damaged) {
-    return { firmware: firmwareOf(await addStored(c, begin, { sha256, size_bytes: stored.size })) };
+    const row = await addStored(c, begin, { sha256, size_bytes: stored.size }).catch((error: unknown) => {
+      if (!(error instanceof BytesGone)) throw error;
+    });
+    if (row !== undefined) return { firmware: firmwareOf(row) };
   }
   if (unfinished !== undefined) {
     // What was said of it may have been put right since.
@@ -87,7 +98,16 @@ async function put(
 ): Promise<string> {
   if (partCount(upload.sizeBytes) > 1) {
     const multipart = bucket.resumeMultipartUpload(upload.objectKey, upload.multipartId);
-    return (await multipart.uploadPart(partNo, body)).etag;
+    try {
+      return (await multipart.uploadPart(partNo, body)).etag;
+    } catch (error) {
+      if (!areNoParts(error)) throw error;
+      throw new ProblemError(
+        409,
+        'Upload ended',
+        'It was completed, or given up, before this part was here.',
+      );
+    }
   }
   // All there is: R2 keeps it only if the sum is right. Where it is not, that is said when the upload ends.
   await keepStream(bucket, body, upload.sha256, damaged);
@@ -108,7 +128,8 @@ export async function completeUpload(c: AppContext, id: string): Promise<Firmwar
     return row;
   } catch (error) {
     // What is wrong with it stays wrong, so nothing of it is kept; what only failed can be tried again.
-    if (error instanceof ProblemError) await clearUpload(c.env.FIRMWARE, c.var.db, upload);
+    if (error instanceof PartsLost) await forgetParts(c.var.db, upload.id);
+    else if (error instanceof ProblemError) await clearUpload(c.env, c.var.db, upload);
     throw error;
   }
 }
@@ -151,7 +172,7 @@ async function isKept(
   if (joined) return nameVerified(bucket, place, upload.sha256, damaged);
   // Completed twice at once, the other one may be through already.
   if (await isThere()) return true;
-  throw new ProblemError(409, 'Parts lost', 'Some parts are not as they were stored: begin again.');
+  throw new PartsLost();
 }
 
 async function theUpload(c: AppContext, id: string) {
