@@ -62,6 +62,23 @@ async function statusHeardLast(method: string, path: string, key: string, type: 
   }
 }
 
+async function download(id: string): Promise<Uint8Array> {
+  const got = await fetch(`${sky.facts.url}/api/v1/firmware/${id}/download`, {
+    headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+  });
+  return new Uint8Array(await got.arrayBuffer());
+}
+
+/** Answers the status. */
+async function putPart(upload: unknown, n: number, body: Uint8Array<ArrayBuffer>): Promise<number> {
+  const answer = await fetch(`${sky.facts.url}/api/v1/firmware/uploads/${upload}/parts/${n}`, {
+    method: 'PUT',
+    headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+    body,
+  });
+  return answer.status;
+}
+
 /** The file in which these bytes lie as an object. */
 function blobOf(bytes: Uint8Array): string {
   const stored = join(dirname(dirname(sky.facts.release_key)), 'edge');
@@ -207,6 +224,10 @@ describe('the catalogue', () => {
     const checked = await sky.api('POST', `/firmware/${row.id}/check`);
     expect(checked.body.damage).toMatch(/they have the checksum sha256:/);
     expect((await sky.api('GET', '/metrics')).body.text).toMatch(/skylark_firmware_damaged\{store="r2"\} 1/);
+    expect(await sky.api('POST', `/firmware/${row.id}/publish`)).toMatchObject({
+      status: 409,
+      body: { title: 'Firmware damaged' },
+    });
     bytes[7] = (bytes[7] ?? 0) ^ 1;
     writeFileSync(blob, bytes);
     // Checked lately, it is not read again; a month later it is, and there is nothing wrong with it any more.
@@ -217,6 +238,92 @@ describe('the catalogue', () => {
     expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).toBeNull();
   });
 
+  it('notices damage when it is downloaded, and serves the mended bytes from then on', async () => {
+    const bytes = new Uint8Array(randomBytes(5432));
+    const named = { model: 'TX-5', version: 'v82' };
+    const { body: row } = await uploadForm(named, bytes);
+    const spoilt = randomBytes(5432);
+    writeFileSync(blobOf(bytes), spoilt);
+    expect(await download(row.id)).toEqual(new Uint8Array(spoilt));
+    await eventually('the damage to be noted', async () => {
+      const { body } = await sky.api('GET', `/firmware/${row.id}`);
+      return body.damage !== null;
+    });
+    expect(await uploadForm(named, bytes)).toMatchObject({ status: 200, body: { damage: null } });
+    for (let n = 0; n < 3; n += 1) expect(await download(row.id)).toEqual(bytes);
+  });
+
+  it('never loses bytes that one firmware takes over from another that is deleted at that moment', async () => {
+    for (let n = 0; n < 15; n += 1) {
+      const bytes = new Uint8Array(randomBytes(300));
+      const { body: first } = await uploadForm({ model: 'TX-8', version: `v1.${n}` }, bytes);
+      const begin = {
+        model: 'TX-8',
+        version: `v2.${n}`,
+        checksum: checksumOf(bytes),
+        size_bytes: bytes.length,
+      };
+      const form = { model: 'TX-8', version: `v3.${n}` };
+      const [, begun, whole] = await Promise.all([
+        sky.api('DELETE', `/firmware/${first.id}`),
+        sky.api('POST', '/firmware/uploads', begin),
+        uploadForm(form, bytes),
+      ]);
+      const taken = begun.body.firmware as Firmware | null;
+      expect([200, 201, 409]).toContain(whole.status);
+      for (const id of [taken?.id, whole.status === 409 ? undefined : whole.body.id])
+        if (id !== undefined) expect((await sky.api('POST', `/firmware/${id}/check`)).body.damage).toBeNull();
+    }
+  });
+
+  it('keeps the part of an upload whose bytes another firmware had, and was deleted', async () => {
+    const bytes = new Uint8Array(randomBytes(300));
+    const begin = (version: string) => ({
+      model: 'TX-8',
+      version,
+      checksum: checksumOf(bytes),
+      size_bytes: bytes.length,
+    });
+    const { body: upload } = await sky.api('POST', '/firmware/uploads', begin('v9.1'));
+    expect(await putPart(upload.id, 1, bytes)).toBe(204);
+    const { body: other } = await sky.api('POST', '/firmware/uploads', begin('v9.2'));
+    const { id } = other.firmware as Firmware;
+    expect((await sky.api('DELETE', `/firmware/${id}`)).status).toBe(204);
+    expect((await sky.api('POST', `/firmware/uploads/${upload.id}/complete`)).status).toBe(201);
+  });
+
+  it('takes parts again that were sent several times at once', async () => {
+    const part = 8 * 1024 * 1024;
+    const bytes = new Uint8Array(randomBytes(part + 50));
+    const begin = { model: 'TX-8', version: 'v8', checksum: checksumOf(bytes), size_bytes: bytes.length };
+    const { body: upload } = await sky.api('POST', '/firmware/uploads', begin);
+    const send = (n: number) => putPart(upload.id, n, bytes.slice((n - 1) * part, n * part));
+    // What R2 has kept is no longer what was noted.
+    for (const n of [1, 2]) expect(await send(n)).toBe(204);
+    await query("UPDATE firmware_upload_parts SET etag = 'another' WHERE upload_id = $1", upload.id);
+    const complete = () => sky.api('POST', `/firmware/uploads/${upload.id}/complete`);
+    expect(await complete()).toMatchObject({ status: 409, body: { title: 'Parts lost' } });
+    expect((await sky.api('POST', '/firmware/uploads', begin)).body).toMatchObject({
+      id: upload.id,
+      parts: [],
+    });
+    for (const n of [1, 2]) expect(await send(n)).toBe(204);
+    expect((await complete()).status).toBe(201);
+  });
+
+  it('takes no other bytes for a version that is there, however it is spelt', async () => {
+    const bytes = new Uint8Array(randomBytes(100));
+    const named = (version: string) => ({ model: 'TX-8', version });
+    const { body: first } = await uploadForm(named('v7.1'), bytes);
+    for (const version of ['v7.1', '7.1', 'v7.1.0', '7.1.0.0'])
+      expect(await uploadForm(named(version), new Uint8Array(randomBytes(100)))).toMatchObject({
+        status: 409,
+        body: { title: 'Version taken' },
+      });
+    expect(await uploadForm(named('7.1.0'), bytes)).toMatchObject({ status: 200, body: { id: first.id } });
+    expect((await uploadForm(named('v7.1.0-rc.1'), new Uint8Array(randomBytes(100)))).status).toBe(201);
+  });
+
   it('takes the same bytes again where those it has are damaged, whole and in parts', async () => {
     const bytes = new Uint8Array(randomBytes(1234));
     const named = { model: 'TX-5', version: 'v81' };
@@ -225,26 +332,16 @@ describe('the catalogue', () => {
       writeFileSync(blobOf(bytes), randomBytes(1234));
       expect((await sky.api('POST', `/firmware/${row.id}/check`)).body.damage).not.toBeNull();
     };
-    const download = async () => {
-      const got = await fetch(`${sky.facts.url}/api/v1/firmware/${row.id}/download`, {
-        headers: { Authorization: `Bearer ${sky.facts.api_key}` },
-      });
-      return new Uint8Array(await got.arrayBuffer());
-    };
     await damage();
     expect(await uploadForm(named, bytes)).toMatchObject({ status: 200, body: { id: row.id, damage: null } });
     await damage();
     const begin = { ...named, checksum: checksumOf(bytes), size_bytes: bytes.length };
     const { body: upload } = await sky.api('POST', '/firmware/uploads', begin);
     expect(upload.firmware).toBeNull();
-    await fetch(`${sky.facts.url}/api/v1/firmware/uploads/${upload.id}/parts/1`, {
-      method: 'PUT',
-      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
-      body: bytes,
-    });
+    await putPart(upload.id, 1, bytes);
     const { body: mended } = await sky.api('POST', `/firmware/uploads/${upload.id}/complete`);
     expect([mended.id, mended.damage]).toEqual([row.id, null]);
-    expect(await download()).toEqual(bytes);
+    expect(await download(row.id)).toEqual(bytes);
   });
 
   it('never publishes a version twice, though its firmware was withdrawn or deleted', async () => {

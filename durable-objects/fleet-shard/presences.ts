@@ -4,10 +4,13 @@ import { pack, unpack } from './packed.ts';
 import { COARSE_MS, type Presence, patientUntil, type Recorded } from './presence.ts';
 import { TimeWheel } from './time-wheel.ts';
 
-/** What changed in memory is in the blob after this long; busy shards write it whenever the wheel turns. */
-const FLUSH_MS = 12_000;
+/**
+ * What changed in memory is in the blob after this long: a shard to which nothing happens for ten seconds loses its
+ * memory. Busy shards write it whenever the wheel turns.
+ */
+const FLUSH_MS = 9000;
 /** The wheel's widest bucket: the alarm rings once for both. */
-const WIDEST_MS = 10_000;
+const WIDEST_MS = 8000;
 /** An alarm later than this means that nobody was listening. */
 const OUTAGE_MS = 20_000;
 /** What could not be done is tried again after this. */
@@ -32,8 +35,7 @@ export class Presences {
     this.#sql = sql;
     this.#offlineAfterMs = offlineAfterMs;
     sql.exec('CREATE TABLE IF NOT EXISTS slots (slot INTEGER PRIMARY KEY, serial_no TEXT NOT NULL)');
-    sql.exec('CREATE TABLE IF NOT EXISTS packed (id INTEGER PRIMARY KEY, presences BLOB, alarm_at INTEGER)');
-    sql.exec('INSERT OR IGNORE INTO packed (id) VALUES (0)');
+    createPacked(sql);
     this.#remember(now);
     this.patience(offlineAfterMs);
   }
@@ -51,6 +53,7 @@ export class Presences {
     const online = status !== 'offline';
     const known = this.#devices.get(serialNo) ?? this.#add(serialNo, online, record.last_seen);
     if (!online) known.online = false;
+    known.last_seen = Math.max(known.last_seen, record.last_seen);
     known.record = record;
     return known;
   }
@@ -58,7 +61,7 @@ export class Presences {
   /** It was heard. `online` also brings it back. */
   heard(known: Presence, at: number, online: boolean): void {
     known.last_seen = Math.max(known.last_seen, at);
-    this.#dirtySince ??= Date.now();
+    this.#changed();
     if (!online || known.online) return;
     known.online = true;
     this.#time(known);
@@ -66,7 +69,7 @@ export class Presences {
 
   gone(known: Presence): void {
     known.online = false;
-    this.#dirtySince ??= Date.now();
+    this.#changed();
   }
 
   /** No such device any more. */
@@ -77,7 +80,7 @@ export class Presences {
     this.#devices.delete(serialNo);
     this.#freeSlots.push(known.slot);
     this.#sql.exec('DELETE FROM slots WHERE slot = ?', known.slot);
-    this.#dirtySince ??= Date.now();
+    this.#changed();
     // Whoever gets the slot next must not inherit what the blob says of it.
     this.flush();
   }
@@ -112,6 +115,7 @@ export class Presences {
   /** Nobody was listening until now: every device gets its full time again. */
   listenFrom(now: number): void {
     this.#listeningSince = now;
+    this.#sql.exec('UPDATE packed SET listening_since = ?', now);
   }
 
   /** An alarm rings, or would have if anybody had been there. */
@@ -153,11 +157,18 @@ export class Presences {
   flush(): void {
     if (this.#dirtySince === undefined) return;
     this.#sql.exec(
-      'UPDATE packed SET presences = ?, alarm_at = ?',
+      'UPDATE packed SET presences = ?, alarm_at = ?, is_behind = 0',
       pack(this.#devices.values(), this.#slots).buffer,
       this.#alarmAt ?? null,
     );
     this.#dirtySince = undefined;
+  }
+
+  /** The blob is behind from now on, and that is noted: a crash must not make silence of what was heard. */
+  #changed(): void {
+    if (this.#dirtySince !== undefined) return;
+    this.#dirtySince = Date.now();
+    this.#sql.exec('UPDATE packed SET is_behind = 1');
   }
 
   #add(serialNo: string, online: boolean, lastSeen: number): Presence {
@@ -175,35 +186,46 @@ export class Presences {
       record: undefined,
     };
     this.#devices.set(serialNo, known);
+    this.#changed();
     if (known.online) this.#time(known);
     return known;
   }
 
   #remember(now: number): void {
-    const [packed] = this.#sql
-      .exec<{ presences: ArrayBuffer | null; alarm_at: number | null }>(
-        'SELECT presences, alarm_at FROM packed',
-      )
-      .toArray();
-    this.#alarmAt = packed?.alarm_at ?? undefined;
-    const blob = packed?.presences ?? new ArrayBuffer(0);
+    const packed = this.#sql
+      .exec<{
+        presences: ArrayBuffer | null;
+        alarm_at: number | null;
+        listening_since: number | null;
+        is_behind: number | null;
+      }>('SELECT presences, alarm_at, listening_since, is_behind FROM packed')
+      .one();
+    this.#alarmAt = packed.alarm_at ?? undefined;
+    this.#listeningSince = packed.listening_since ?? 0;
+    const blob = packed.presences ?? new ArrayBuffer(0);
+    let isBehind = packed.is_behind === 1;
     for (const { slot, serial_no } of this.#sql.exec<{ slot: number; serial_no: string }>(
       'SELECT slot, serial_no FROM slots ORDER BY slot',
     )) {
       for (; this.#slots < slot; this.#slots += 1) this.#freeSlots.push(this.#slots);
       this.#slots = slot + 1;
-      // Met just before the memory was lost: taken for online, so that it is judged at all.
-      const stored = unpack(blob, slot) ?? { online: true, last_seen: now, said_at: 0 };
+      const stored = unpack(blob, slot);
+      isBehind ||= stored === undefined;
       this.#devices.set(serial_no, {
         serial_no,
         slot,
-        ...stored,
+        // Met just before the memory was lost: taken for online, so that it is judged at all.
+        ...(stored ?? { online: true, last_seen: 0, said_at: 0 }),
         gone_at: 0,
         timed: false,
         readings: {},
         record: undefined,
       });
     }
+    if (!isBehind) return;
+    // Somebody may have been heard of whom the blob knows nothing.
+    this.listenFrom(now);
+    this.#dirtySince = now;
   }
 
   #time(known: Presence): void {
@@ -211,4 +233,14 @@ export class Presences {
     known.timed = true;
     this.#wheel.add(known, patientUntil(known, this.#listeningSince, this.#offlineAfterMs));
   }
+}
+
+/** One row. Its columns have become more. */
+function createPacked(sql: SqlStorage): void {
+  sql.exec('CREATE TABLE IF NOT EXISTS packed (id INTEGER PRIMARY KEY, presences BLOB, alarm_at INTEGER)');
+  const columns = sql.exec<{ name: string }>("SELECT name FROM pragma_table_info('packed')").toArray();
+  for (const name of ['listening_since', 'is_behind'])
+    if (!columns.some((column) => column.name === name))
+      sql.exec(`ALTER TABLE packed ADD COLUMN ${name} INTEGER`);
+  sql.exec('INSERT OR IGNORE INTO packed (id) VALUES (0)');
 }

@@ -97,7 +97,7 @@ async function alarms(sky: Skylark): Promise<Billable> {
 
 const ROUNDS = 4;
 /** A shard's alarm rings this often, while a device of it is online. */
-export const ALARM_S = 10;
+export const ALARM_S = 8;
 const KEYS = counts.keyof().options;
 export const each = (value: (key: keyof Billable) => number): Billable =>
   counts.parse(Object.fromEntries(KEYS.map((key) => [key, value(key)])));

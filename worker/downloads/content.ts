@@ -3,7 +3,7 @@
  * checked the link's signature; the cache itself knows nothing of links, so all of them share one copy.
  */
 import type { Env } from '../../durable-objects/env.ts';
-import { copyVerified } from '../../durable-objects/releases/digest.ts';
+import { digestObject } from '../../durable-objects/releases/digest.ts';
 import { findBytes, type Place } from '../../durable-objects/releases/stored-bytes.ts';
 import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
 import { isPlainRange } from '../../protocol/byte-range.ts';
@@ -13,6 +13,9 @@ import { openDatabase } from '../../store/connection.ts';
 const KEPT_S = 3600;
 /** The Cache API takes no more. */
 const MAX_CACHED_BYTES = 512 * 1024 * 1024;
+
+/** How many bytes there must be: of a copy that broke off, a cache may keep what it has. */
+const WHOLE = 'Skylark-Whole-Bytes';
 
 export interface Part {
   offset: number;
@@ -64,7 +67,7 @@ async function openCached(env: Env, sha256: string, range: string | undefined): 
   const contentRange = found.headers.get('Content-Range');
   const length = found.status === 200 ? found.headers.get('Content-Length') : contentRange?.split('/')[1];
   const size = Number(length ?? Number.NaN);
-  if (!Number.isSafeInteger(size)) {
+  if (!Number.isSafeInteger(size) || (found.ok && length !== found.headers.get(WHOLE))) {
     await close();
     return undefined;
   }
@@ -99,16 +102,15 @@ async function fill(env: Env, sha256: string, { key }: Place): Promise<void> {
   if (filling.has(sha256)) return;
   filling.add(sha256);
   try {
+    if ((await digestObject(env.FIRMWARE, key)) !== sha256) {
+      await checkBytes(env, openDatabase(env), sha256);
+      return;
+    }
     const object = await env.FIRMWARE.get(key);
     if (object === null) return;
-    const headers = { 'Content-Length': String(object.size), 'Cache-Control': `public, max-age=${KEPT_S}` };
-    const { readable, writable } = new FixedLengthStream(object.size);
-    const copied = copyVerified(object.body, writable, sha256);
-    // Where the copy breaks off, this fails: nothing is kept.
-    const kept = caches.default.put(cacheKey(env, sha256), new Response(readable, { headers }));
-    const [isRight] = await Promise.allSettled([copied, kept]);
-    if (isRight.status === 'fulfilled' && !isRight.value) await checkBytes(env, openDatabase(env), sha256);
-    else await Promise.all([copied, kept]);
+    const size = String(object.size);
+    const headers = { 'Content-Length': size, [WHOLE]: size, 'Cache-Control': `public, max-age=${KEPT_S}` };
+    await caches.default.put(cacheKey(env, sha256), new Response(object.body, { headers }));
   } catch (error) {
     const msg = `firmware ${sha256} was not cached: ${String(error)}`;
     console.warn(JSON.stringify({ level: 'warn', part: 'worker', msg }));

@@ -7,6 +7,7 @@ import { type FirmwareRow, markPublished } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { firmwareChanged } from './firmware.ts';
+import { mustBeWhole } from './withdrawn.ts';
 
 const STATUS = {
   no_repository: 409,
@@ -25,7 +26,7 @@ function throwRefusal({ refused, detail }: Refused): never {
 
 /** The bytes to sign for this firmware. Throws the problem where no role is trusted with its model. */
 export async function prepareRelease(c: AppContext, row: FirmwareRow): Promise<Exclude<Prepared, Refused>> {
-  mustNotBeWithdrawn(row);
+  mustBePublishable(row);
   const prepared = await c.env.RELEASES.getByName('main').prepare(releaseOf(row));
   return 'refused' in prepared ? throwRefusal(prepared) : prepared;
 }
@@ -37,7 +38,7 @@ export async function publishRelease(
   signed: Signatures,
 ): Promise<FirmwareRow> {
   if (row.state === 'published') return row;
-  mustNotBeWithdrawn(row);
+  mustBePublishable(row);
   const refused = await c.env.RELEASES.getByName('main').publish(releaseOf(row), signed);
   if (refused !== null) throwRefusal(refused);
   const published = await markPublished(c.var.db, row.id);
@@ -69,7 +70,8 @@ function releaseOf(row: FirmwareRow): Release {
   };
 }
 
-function mustNotBeWithdrawn(row: FirmwareRow): void {
+function mustBePublishable(row: FirmwareRow): void {
+  mustBeWhole(row);
   if (row.state !== 'withdrawn') return;
   throw new ProblemError(409, 'Firmware withdrawn', 'It was withdrawn for good: raise the version.');
 }

@@ -1,18 +1,26 @@
-/** What withdrawn firmware means for its campaigns. */
+/** What withdrawn firmware means for its campaigns, and damaged firmware for those who would install it. */
 import { writeCampaign } from '../../durable-objects/campaign/ledger.ts';
 import { type CampaignRow, listOpenCampaigns } from '../../store/campaigns.ts';
 import { type FirmwareRow, findFirmware, withdrawnReason } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 
-/** Throws where firmware was withdrawn. */
-export function mustBeInstallable({ state, withdrawnReason }: FirmwareRow): void {
+/** Throws where firmware was withdrawn, or its bytes are damaged. */
+export function mustBeInstallable(row: FirmwareRow): void {
+  mustBeWhole(row);
+  const { state, withdrawnReason } = row;
   if (state !== 'withdrawn') return;
   throw new ProblemError(
     409,
     'Firmware withdrawn',
     `No device may be offered it any more: ${withdrawnReason ?? 'it was withdrawn'}.`,
   );
+}
+
+/** Throws where the stored bytes are not what they were. */
+export function mustBeWhole({ damage }: FirmwareRow): void {
+  if (damage === null) return;
+  throw new ProblemError(409, 'Firmware damaged', `Upload the same bytes again: those here, ${damage}.`);
 }
 
 /** Between looking and resuming, somebody may have withdrawn the firmware and found the campaign paused. */
