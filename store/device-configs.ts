@@ -147,13 +147,16 @@ export interface ConfirmedSetting {
 /**
  * The statements that store values devices say they have, however many, in the order in which they were received. An
  * older one than is known changes nothing but the history, unless it is older than anything under way: then the
- * device's clock was set back. The value that was asked for, once said, is no longer pending.
+ * device's clock was set back. The value that was asked for, said for the first time, is no longer pending.
  */
 export function confirmSettings(db: Database, settings: readonly ConfirmedSetting[]) {
   const answered = db.execute(sql`
-    UPDATE device_configs c SET pending_value = NULL, pending_until = NULL FROM ${confirmedRows(settings)}
+    UPDATE device_configs c
+    SET config_value = r.value, value_at = r.at, updated_at = now(), pending_value = NULL, pending_until = NULL
+    FROM ${confirmedRows(settings)}
     WHERE c.device_id = r.device_id AND c.config_key = r.key AND c.pending_value = r.value
-      AND ${isTimely(sql`c.value_at`, sql`r.at`)}`);
+      AND (${isTimely(sql`c.value_at`, sql`r.at`)}
+           OR NOT EXISTS (SELECT FROM ${deviceConfigHistory} h WHERE h.id = r.id))`);
   const current = db.execute(sql`
     INSERT INTO device_configs AS c (device_id, config_key, config_value, value_at)
     SELECT r.device_id, r.key, r.value, r.at FROM ${confirmedRows(newest(settings))}
@@ -197,4 +200,5 @@ const confirmedRows = (settings: readonly ConfirmedSetting[]): SQL =>
     ['text', settings.map(({ key }) => key)],
     ['text', settings.map(({ value }) => value)],
     ['timestamptz', settings.map(({ at }) => at.toISOString())],
-  ])} AS r(device_id, key, value, at)`;
+    ['text', settings.map(({ id }) => id)],
+  ])} AS r(device_id, key, value, at, id)`;

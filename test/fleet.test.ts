@@ -108,6 +108,47 @@ describe('the fleet, live', () => {
     expect(await statusOf('ASTRAY')).toBe('online');
   });
 
+  it('believes a clock that was set back a little from its second heartbeat on, and no heartbeat that is late', async () => {
+    const now = Date.now();
+    const said = (serial: string, version: string, clock: number, at: number) =>
+      beat(serial, { current_firmware: version, timestamp: Math.floor((now + clock) / 1000) }, now + at);
+    const running = async (serial: string) => (await device(serial)).current_firmware;
+    const minutes = (n: number) => n * 60_000;
+    await deliver(sky, [said('BACKWARDS', 'v2', minutes(-10), minutes(-10))]);
+    await deliver(sky, [said('BACKWARDS', 'v3', minutes(-35), minutes(-5))]);
+    expect(await running('BACKWARDS')).toBe('v2');
+    await deliver(sky, [said('BACKWARDS', 'v3', minutes(-30), 0)]);
+    expect(await running('BACKWARDS')).toBe('v3');
+    // What waited somewhere comes all at once.
+    await deliver(sky, [said('HELD-UP', 'v2', minutes(-5), minutes(-5))]);
+    for (const n of [30, 25, 20]) await deliver(sky, [said('HELD-UP', 'v1', minutes(-n), -n)]);
+    expect(await running('HELD-UP')).toBe('v2');
+  });
+
+  it('takes a setting for confirmed by a device whose clock is behind, and not by what it said before', async () => {
+    await deliver(sky, [beat('BEHIND')]);
+    const now = Math.floor(Date.now() / 1000);
+    const notify = (new_value: string, timestamp: number) =>
+      deliver(sky, [
+        {
+          serial_no: 'BEHIND',
+          channel: 'notify',
+          payload: { setting_changed: 'rate', new_value, timestamp },
+        },
+      ]);
+    const rate = async () => {
+      const { items } = (await sky.api('GET', '/devices/BEHIND/config')).body as { items: object[] };
+      return items[0];
+    };
+    await notify('600', now - 20);
+    await notify('300', now);
+    await sky.api('PUT', '/devices/BEHIND/config', { rate: '600' });
+    await notify('600', now - 20);
+    expect(await rate()).toMatchObject({ value: '300', pending_value: '600' });
+    await notify('600', now - 300);
+    expect(await rate()).toMatchObject({ value: '600', pending_value: null });
+  });
+
   it('has heard nothing in the future, though a bridge whose clock is ahead says so', async () => {
     await deliver(sky, [beat('AHEAD', { timestamp: 1_700_000_000 }, Date.now() + 3_600_000)]);
     expect(new Date(String((await device('AHEAD')).last_seen)).getTime()).toBeLessThanOrEqual(Date.now());

@@ -24,9 +24,10 @@ import { DeletedDevices } from './deleted-devices.ts';
 import { EarlyMessages, rejectExpired } from './early-messages.ts';
 import { recordEvents } from './events.ts';
 import { type LiveDevice, liveOf, type ShownDevice, shownOf, viewOf } from './live-device.ts';
-import type { DeviceMessage, Refusal, SingleMessage } from './messages.ts';
-import { isLate, isNews, type Presence, recordAfter, recordOf, saidAt } from './presence.ts';
+import type { DeviceMessage, HeartbeatMessage, Refusal, SingleMessage } from './messages.ts';
+import { isBehind, isLate, isNews, type Presence, recordAfter, recordOf, saidAt } from './presence.ts';
 import { Presences } from './presences.ts';
+import { SetBackClocks } from './set-back-clocks.ts';
 import { Uplinks } from './uplinks.ts';
 import { UsedTokens } from './used-tokens.ts';
 import { Watchers } from './watchers.ts';
@@ -44,6 +45,7 @@ export class FleetShard extends DurableObject<Env> {
   readonly #uplinks: Uplinks;
   readonly #deleted: DeletedDevices;
   readonly #early: EarlyMessages;
+  readonly #clocks: SetBackClocks;
   /** The ledger is written by one at a time, so that what is written last is what happened last. */
   readonly #turns = new Turns();
   #presences: Presences;
@@ -60,6 +62,7 @@ export class FleetShard extends DurableObject<Env> {
     this.#uplinks = new Uplinks(sql);
     this.#deleted = new DeletedDevices(sql);
     this.#early = new EarlyMessages(sql);
+    this.#clocks = new SetBackClocks(sql);
     this.#presences = new Presences(sql, Number.MAX_SAFE_INTEGER, Date.now());
     this.#presences.rang(Date.now());
     ctx.blockConcurrencyWhile(async () => {
@@ -236,6 +239,7 @@ export class FleetShard extends DurableObject<Env> {
     for (const m of messages) {
       if (m.kind !== 'heartbeat') continue;
       const known = this.#presences.get(m.serial_no);
+      if (known !== undefined) this.#heedClock(known, m);
       if (known?.record === undefined && this.#deleted.has(m.serial_no, Date.now())) continue;
       if (isNews(known, m.heartbeat, m.received_at)) {
         const back = known?.online === false || news.get(m.serial_no)?.back === true;
@@ -257,6 +261,13 @@ export class FleetShard extends DurableObject<Env> {
       if (record !== undefined) deviceIds.set(serial_no, record.device_id);
     }
     return { refusals, deviceIds, back, early };
+  }
+
+  /** Nothing is late any more of a device whose clock was set back. */
+  #heedClock(known: Presence, { heartbeat, received_at }: HeartbeatMessage): void {
+    if (!isBehind(known, heartbeat, received_at)) return;
+    const said = saidAt(heartbeat.timestamp, received_at);
+    if (this.#clocks.isSetBack(known.serial_no, said, Math.floor(received_at / 1000))) known.said_at = 0;
   }
 
   /** Brings the ledger up to date, and what is remembered and cached of it. */

@@ -17,7 +17,9 @@ export type SingleMessage = Received & {
     | { kind: 'notify'; notification: Notification }
   );
 
-export type DeviceMessage = (Received & { kind: 'heartbeat'; heartbeat: Heartbeat }) | SingleMessage;
+export type HeartbeatMessage = Received & { kind: 'heartbeat'; heartbeat: Heartbeat };
+
+export type DeviceMessage = HeartbeatMessage | SingleMessage;
 
 /** A message the shard could not take, by its place in what it was given. */
 export interface Refusal {

@@ -97,13 +97,17 @@ export function isNews(known: Presence | undefined, heartbeat: Heartbeat, at: nu
   );
 }
 
+/** Whether a newer heartbeat of the device is known already, or it has gone since. */
+export const isLate = (known: Presence, heartbeat: Heartbeat, at: number): boolean =>
+  isBehind(known, heartbeat, at) || at < known.gone_at;
+
 /**
- * Whether a newer heartbeat of the device is known already, or it has gone since. One that seems older than anything
- * under way was said by a clock that was set back.
+ * Whether it was said before the newest that is known. One that seems older than anything under way was said by a clock
+ * that was set back.
  */
-export function isLate(known: Presence, heartbeat: Heartbeat, at: number): boolean {
+export function isBehind(known: Presence, heartbeat: Heartbeat, at: number): boolean {
   const behind_s = known.said_at - saidAt(heartbeat.timestamp, at);
-  return (behind_s > 0 && behind_s <= SESSION_S) || at < known.gone_at;
+  return behind_s > 0 && behind_s <= SESSION_S;
 }
 
 /** A device's clock may be this far ahead of the bridge's, in seconds, and is still believed. */
