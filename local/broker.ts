@@ -33,6 +33,8 @@ type Identity = { kind: 'bridge' } | { kind: 'device'; serial_no: string; certif
 export async function startBroker(options: BrokerOptions): Promise<{ port: number; close(): Promise<void> }> {
   const identities = new WeakMap<object, Identity>();
   const revoked = new Set<string>();
+  /** The one each device came with last: of a CA of one's own no list says which they are. */
+  const latest = new Map<string, string>();
   const aedes = await Aedes.createBroker({ heartbeatInterval: 60_000 });
   /** From its first subscription on, what comes for a bridge is kept for it; before, it would be acknowledged and lost. */
   let bridged = false;
@@ -46,6 +48,7 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
       return done(new Error('no bridge has subscribed yet'), false);
     }
     identities.set(client.conn, identity);
+    if (identity.kind === 'device') latest.set(identity.serial_no, identity.certificate);
     done(null, true);
   };
   aedes.authenticate = (client, _name, _password, done) => {
@@ -85,8 +88,10 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
     void readCrl();
   });
 
-  /** Ends a device's sessions, and remembers its certificate. */
+  /** Ends a device's sessions, and remembers its certificate, also where it is not connected now. */
   function end(serial: string): void {
+    const certificate = latest.get(serial);
+    if (certificate !== undefined) revoked.add(certificate);
     for (const client of connected()) {
       const identity = of(client);
       if (identity?.kind !== 'device' || identity.serial_no !== serial) continue;

@@ -6,7 +6,8 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { checkConfiguration } from '../device/configuration.ts';
 import { Server } from '../device/server.ts';
-import { deliver } from './ingest.ts';
+import { openSigner } from './faults/certificates.ts';
+import { beat, deliver } from './ingest.ts';
 import { publishFirmware } from './publish.ts';
 import { eventually, type Skylark, startSkylark } from './skylark.ts';
 
@@ -315,6 +316,24 @@ describe('a device from outside', () => {
     writeFileSync(file('crl.pem'), await (await fetch(`${sky.facts.url}/ca/crl.pem`)).text());
     expect(openssl('crl', '-in', 'crl.pem', '-CAfile', sky.facts.mqtt.ca_file, '-noout', '-text')).toMatch(
       /Revoked Certificates/,
+    );
+  });
+
+  it('is refused with a certificate of its maker, too, once it is revoked while it is away', async () => {
+    const { cert, key, ca } = await (await openSigner(sky.facts.mqtt.ca_file))('MAKERS-1');
+    const come = () =>
+      connectAsync(sky.facts.mqtt.url, { clientId: 'MAKERS-1', cert, key, ca, reconnectPeriod: 0 });
+    await (await come()).endAsync();
+    await deliver(sky, [beat('MAKERS-1')]);
+    expect((await sky.api('POST', '/devices/MAKERS-1/revoke')).status).toBe(200);
+    await eventually('the broker to know', () =>
+      come().then(
+        async (client) => {
+          await client.endAsync();
+          return false;
+        },
+        (error: unknown) => String(error).includes('Not authorized'),
+      ),
     );
   });
 
