@@ -1,5 +1,6 @@
 /** The GitHub Action: uploads, signs and publishes firmware, and starts a campaign with it. See `action.yml`. */
 import { appendFileSync } from 'node:fs';
+import { MAX_DOCUMENT_BYTES } from '../protocol/api.ts';
 import { firmwareTitle } from '../protocol/target-path.ts';
 import { ApiClient, CommandFailed, WrongUsage } from './api-client.ts';
 import { createCampaign, findBegun, parseStages } from './campaign.ts';
@@ -38,8 +39,9 @@ async function run(): Promise<void> {
   // Before anything is uploaded: a step that fails half-way has to be understood by somebody.
   if (stages !== undefined) parseStages(stages, {});
   if (start !== 'true' && start !== 'false') throw new WrongUsage('the input "start" is true or false');
-  for (const file of [needed('file'), input('sbom'), input('advisory')])
-    if (file !== undefined) mustHaveBytes(file);
+  mustHaveBytes(needed('file'));
+  for (const file of [input('sbom'), input('advisory')])
+    if (file !== undefined) mustHaveBytes(file, MAX_DOCUMENT_BYTES);
   const release = input('release-key');
   const key = release === undefined ? undefined : await openSigningKey(readPem(release));
   const notes = input('release-notes');

@@ -1,7 +1,7 @@
 /** `skylark firmware …` */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { Option } from 'commander';
-import { FIRMWARE_KINDS, type Firmware, firmware } from '../protocol/api.ts';
+import { FIRMWARE_KINDS, type Firmware, firmware, MAX_DOCUMENT_BYTES } from '../protocol/api.ts';
 import { firmwareTitle } from '../protocol/target-path.ts';
 import { CommandFailed, WrongUsage } from './api-client.ts';
 import { findFirmware } from './campaign.ts';
@@ -11,6 +11,9 @@ import { bytes, say, table } from './output.ts';
 import { publish } from './publish.ts';
 import { mustHaveBytes, readText } from './text-file.ts';
 
+/** What is read in one piece. */
+const LARGEST_SIGNED_BYTES = 2 ** 31 - 1;
+
 const line = (row: Firmware): string => `${firmwareTitle(row)}  ${row.state}  ${row.id}`;
 
 const firmwares = program.command('firmware').description('upload, sign, publish');
@@ -18,7 +21,8 @@ firmwares
   .command('sign <file>')
   .description('sign a file: a detached Ed25519 signature over its bytes, in FILE.sig')
   .action(async (file: string) => {
-    mustHaveBytes(file);
+    // Ed25519 signs a text whole. Publishing signs metadata, whatever the size.
+    mustHaveBytes(file, LARGEST_SIGNED_BYTES);
     const { keyid, sig } = (await neededKey()).sign(readFileSync(file));
     const checksum = await checksumOf(file);
     writeFileSync(`${file}.sig`, `${JSON.stringify({ keyid, sig, checksum })}\n`);
@@ -46,7 +50,9 @@ firmwares
   .option('--advisory <file>', 'what it mends, such as a CSAF document: stored beside it')
   .option('--sbom <file>', 'its bill of materials, such as CycloneDX or SPDX: stored beside it')
   .action(async (file: string, flags: UploadFlags) => {
-    for (const given of [file, flags.advisory, flags.sbom]) if (given !== undefined) mustHaveBytes(given);
+    mustHaveBytes(file);
+    for (const given of [flags.advisory, flags.sbom])
+      if (given !== undefined) mustHaveBytes(given, MAX_DOCUMENT_BYTES);
     if (flags.name !== undefined && flags.kind !== 'app')
       throw new WrongUsage('--name goes with --kind app: firmware is named by its model and version');
     const [client, key] = [api(), await releaseKey()];

@@ -1,11 +1,18 @@
 /** `skylark keys …` */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { CommandFailed, WrongUsage } from './api-client.ts';
 import { api, list, print, program, serverUrl, wholeNumber } from './command-line.ts';
 import { findKeys } from './signing-key.ts';
 import { addSignatures } from './tuf-files.ts';
-import { generateKey, initRepository, KEY_NAMES, type KeyName, openSigningKey } from './tuf-keys.ts';
+import {
+  generateKey,
+  initRepository,
+  KEY_NAMES,
+  type KeyName,
+  mustBeAsBefore,
+  openSigningKey,
+} from './tuf-keys.ts';
 import { pushMetadata, readPublished } from './tuf-push.ts';
 import { renewer } from './tuf-renew.ts';
 import { delegateModel, rotateOnline, rotateRelease, rotateRoot, rotateTargets } from './tuf-rotation.ts';
@@ -54,7 +61,9 @@ keys
   .action(async ({ dir, rootKeys, rootThreshold, models = [], anyModel }: InitFlags) => {
     const given = inEnvironment();
     const more = anyModel === undefined ? {} : { anyModel };
-    const made = await initRepository(dir, { rootKeys, rootThreshold, models, given, ...more });
+    const wanted = { rootKeys, rootThreshold, models, given, ...more };
+    mustBeAsBefore(dir, wanted);
+    const made = await initRepository(dir, wanted);
     const files = Object.entries(made.keyFiles).filter(([name]) => !(name in given));
     print(made, () =>
       [...files.map(([, file]) => file), ...made.moreRootFiles, made.rootFile, made.targetsFile].join('\n'),
@@ -64,11 +73,15 @@ keys
 interface DirectoryFlags {
   dir: string;
 }
-const options = ({ dir }: DirectoryFlags): RotationOptions => ({
-  directory: dir,
-  besides: Object.values(inEnvironment()),
-  published: (role) => readPublished(serverUrl(), role),
-});
+function options({ dir }: DirectoryFlags): RotationOptions {
+  if (statSync(dir, { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new WrongUsage(`there is no directory ${dir}`);
+  return {
+    directory: dir,
+    besides: Object.values(inEnvironment()),
+    published: (role) => readPublished(serverUrl(), role),
+  };
+}
 const tell = ({ dir }: DirectoryFlags, done: Rotation): void =>
   print(done, () =>
     [

@@ -13,11 +13,22 @@ export interface SigningKey {
 
 /** Reads an Ed25519 private key, PKCS#8 PEM. Throws where the text holds none. */
 export async function openSigningKey(pem: string): Promise<SigningKey> {
-  const key = createPrivateKey(pem);
-  if (key.asymmetricKeyType !== 'ed25519') throw new Error('the key is not an Ed25519 private key');
+  const key = privateKeyIn(pem);
+  if (key?.asymmetricKeyType !== 'ed25519')
+    throw new CommandFailed(
+      'this is no Ed25519 private key in PEM (PKCS#8), as "skylark keys generate" makes it',
+    );
   const own: PublicKey = { keytype: 'ed25519', scheme: 'ed25519', keyval: { public: publicHex(key) } };
   const id = await keyIdOf(own);
   return { id, public: own, sign: (bytes) => ({ keyid: id, sig: sign(null, bytes, key).toString('hex') }) };
+}
+
+function privateKeyIn(pem: string): KeyObject | undefined {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Makes a new Ed25519 key file with mode 0600. Throws where the file exists. */

@@ -9,6 +9,12 @@ import './campaign-commands.ts';
 import './device-commands.ts';
 import './group-commands.ts';
 
+// Whoever reads a part only, as `head` does, has what they wanted.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 try {
   await program.parseAsync();
 } catch (error) {

@@ -1,11 +1,11 @@
 /** A new repository: the roles' keys, and the signed root and targets that trust them. */
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { model } from '../protocol/identifiers.ts';
 import { type DelegatedRole, type Root, SPEC_VERSION, type Targets } from '../protocol/tuf.ts';
-import { WrongUsage } from './api-client.ts';
+import { CommandFailed, WrongUsage } from './api-client.ts';
 import { generateKey, openSigningKey, readPem, type SigningKey } from './signing-key.ts';
-import { fileOf, inDays, writeSigned } from './tuf-files.ts';
+import { fileOf, inDays, latestRoot, latestTargets, writeSigned } from './tuf-files.ts';
 
 export { generateKey, openSigningKey, type SigningKey } from './signing-key.ts';
 
@@ -84,6 +84,35 @@ export function mustBeRoleOfModel(name: string): void {
     throw new WrongUsage(`"${name}" is no model: 1 to 64 characters of A-Z a-z 0-9 . _ -`);
   if (['root', 'targets', 'snapshot', 'timestamp', ANY_MODEL].includes(name))
     throw new WrongUsage(`a role called ${name} is there already, for something else`);
+}
+
+/**
+ * Throws where a repository is there already, and is not what is asked for now, or lacks a key that would be made anew:
+ * nothing trusts it then.
+ */
+export function mustBeAsBefore(directory: string, options: RepositoryOptions): void {
+  const { rootKeys = 1, rootThreshold = 1, models = [], given = {} } = options;
+  if (!existsSync(directory)) return;
+  if (!statSync(directory).isDirectory()) throw new WrongUsage(`${directory} is no directory`);
+  const [root, targets] = [latestRoot(directory)?.signed, latestTargets(directory)?.signed];
+  const known = root?.roles.root;
+  if (known !== undefined && (known.keyids.length !== rootKeys || known.threshold !== rootThreshold))
+    throw new CommandFailed(
+      `${directory} has a root of ${known.keyids.length} keys already, ${known.threshold} of which must sign: say the same, or begin in another directory`,
+    );
+  const roles = targets?.delegations?.roles.map((role) => role.name);
+  const missing = models.filter((name) => roles?.includes(name) === false);
+  if (missing.length > 0)
+    throw new CommandFailed(
+      `${directory} has targets already, without roles for ${missing.join(', ')}: add them with "skylark keys delegate"`,
+    );
+  for (const name of KEY_NAMES) {
+    const isTrusted = (name === 'release' ? targets : root) !== undefined;
+    if (isTrusted && given[name] === undefined && !existsSync(join(directory, `${name}.pem`)))
+      throw new CommandFailed(
+        `${name}.pem is not in ${directory}, and the metadata there trusts that key: put it back, or replace it with "skylark keys rotate"`,
+      );
+  }
 }
 
 /** The key that is given, or else the one in the file, made where it is not there. */

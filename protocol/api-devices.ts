@@ -35,8 +35,11 @@ export const device = z.object({
 export type Device = z.infer<typeof device>;
 
 const MAX_METADATA = 65_536;
+/** Objects within objects. */
+const MAX_DEPTH = 32;
 const metadata = z
   .record(z.string().max(128), z.unknown())
+  .refine((said) => !isDeeper(said, MAX_DEPTH), { error: `at most ${MAX_DEPTH} levels deep`, abort: true })
   .refine((said) => JSON.stringify(said).length <= MAX_METADATA, `at most ${MAX_METADATA} characters as JSON`)
   .refine(isStorableJson, UNSTORABLE);
 /** Tags of one device, at most. */
@@ -45,6 +48,11 @@ const tags = z
   .array(label)
   .max(MAX_TAGS)
   .overwrite((said) => [...new Set(said)]);
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((part) => isDeeper(part, levels - 1));
+}
 
 function isStorableJson(value: unknown): boolean {
   if (typeof value === 'string') return isStorable(value);

@@ -9,6 +9,8 @@ export const firmwareKind = z.enum(FIRMWARE_KINDS);
 export const FIRMWARE_STATES = ['uploaded', 'published', 'withdrawn'] as const;
 export const firmwareState = z.enum(FIRMWARE_STATES);
 
+/** Each of them at most. */
+export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 export const FIRMWARE_DOCUMENTS = ['sbom', 'advisory'] as const;
 export const firmwareDocument = z.enum(FIRMWARE_DOCUMENTS);
 export type FirmwareDocument = z.infer<typeof firmwareDocument>;

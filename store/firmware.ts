@@ -169,6 +169,25 @@ export async function addFirmware(
   return row;
 }
 
+/** Notes what is said of firmware now: only of what is not published, and only what is said. */
+export async function describeFirmware(
+  db: Database,
+  id: string,
+  { release_notes, min_version }: Pick<FirmwareDescription, 'release_notes' | 'min_version'>,
+): Promise<FirmwareRow | undefined> {
+  const said = {
+    ...(release_notes === '' ? {} : { releaseNotes: release_notes }),
+    ...(min_version == null ? {} : { minVersion: min_version }),
+  };
+  if (Object.keys(said).length === 0) return undefined;
+  const [row] = await db
+    .update(firmware)
+    .set(said)
+    .where(and(eq(firmware.id, id), eq(firmware.state, 'uploaded')))
+    .returning();
+  return row;
+}
+
 /** Marks uploaded firmware as published; what is published or withdrawn already stays as it is. */
 export async function markPublished(db: Database, id: string): Promise<FirmwareRow | undefined> {
   await db

@@ -26,8 +26,8 @@ export async function addRejected(db: Database, messages: readonly RejectedMessa
         target: rejectedMessages.id,
         set: { at: sql`GREATEST(${rejectedMessages.at}, excluded.at)` },
       }),
-    db.execute(sql`DELETE FROM rejected_messages WHERE at <
-      (SELECT at FROM rejected_messages ORDER BY at DESC OFFSET ${KEPT} LIMIT 1)`),
+    db.execute(sql`DELETE FROM rejected_messages WHERE (at, id) <=
+      (SELECT at, id FROM rejected_messages ORDER BY at DESC, id DESC OFFSET ${KEPT} LIMIT 1)`),
   ]);
 }
 

@@ -83,6 +83,27 @@ describe('at the border of the API', () => {
     expect((await sky.api('GET', '/devices/D1/config')).body.items).toEqual([]);
   });
 
+  it('what a device is said to be may not be nested without end', async () => {
+    const put = (depth: number) => {
+      const body = `{"metadata":{"deep":${'['.repeat(depth)}${']'.repeat(depth)}}}`;
+      return raw('PUT', '/devices/D1', { 'Content-Type': 'application/json' }, body);
+    };
+    expect((await put(20)).status).toBe(200);
+    for (const depth of [40, 5000, 20_000]) {
+      const answer = await put(depth);
+      expect([answer.status, await answer.json()]).toMatchObject([422, { errors: [{ field: 'metadata' }] }]);
+    }
+  });
+
+  it('a firmware may not be allowed to be larger than one can be', async () => {
+    const { version } = (await sky.api('GET', '/settings')).body;
+    const change = (max_firmware_bytes: number) =>
+      sky.api('PUT', '/settings', { version, settings: { max_firmware_bytes } });
+    const { status, body } = await change(6_000_000_000);
+    expect([status, body.errors]).toMatchObject([422, [{ field: 'settings.max_firmware_bytes' }]]);
+    expect((await change(5_000_000_000)).status).toBe(200);
+  });
+
   it('a misspelt default for campaigns does not undo the others', async () => {
     const change = async (campaign_defaults: object) => {
       const { version } = (await sky.api('GET', '/settings')).body;

@@ -311,6 +311,25 @@ describe('the catalogue', () => {
     expect((await complete()).status).toBe(201);
   });
 
+  it('takes what is said of firmware that is here already, until it is published', async () => {
+    const bytes = new Uint8Array(randomBytes(100));
+    const named = { model: 'TX-8', version: 'v6' };
+    const { body: row } = await uploadForm({ ...named, release_notes: 'first' }, bytes);
+    const again = await uploadForm({ ...named, min_version: 'v5' }, bytes);
+    expect(again.body).toMatchObject({ id: row.id, release_notes: 'first', min_version: 'v5' });
+    const begin = {
+      ...named,
+      release_notes: 'second',
+      checksum: checksumOf(bytes),
+      size_bytes: bytes.length,
+    };
+    await sky.api('POST', '/firmware/uploads', begin);
+    expect((await sky.api('GET', `/firmware/${row.id}`)).body).toMatchObject({
+      release_notes: 'second',
+      min_version: 'v5',
+    });
+  });
+
   it('takes no other bytes for a version that is there, however it is spelt', async () => {
     const bytes = new Uint8Array(randomBytes(100));
     const named = (version: string) => ({ model: 'TX-8', version });

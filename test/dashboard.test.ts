@@ -390,6 +390,21 @@ describe('the dashboard in a real browser', () => {
     expect(new URL(page.url()).pathname).toBe('/sign-in');
   });
 
+  it('answers what nobody can mean with a page, or with what is expected there', async () => {
+    const page = await signedIn();
+    const odd = await page.goto('/devices?q=%00');
+    expect(odd?.status()).toBe(422);
+    await page.getByText('A value cannot be stored or compared as text.').waitFor();
+    const serial = ((await sky.api('GET', '/devices?limit=1')).body.items as { serial_no: string }[])[0]
+      ?.serial_no;
+    expect((await page.request.get(`/live/devices/${serial}`)).status()).toBe(426);
+    await page.goto(`/devices/${serial}`);
+    await page.getByLabel('Setting', { exact: true }).fill('__proto__');
+    await page.getByLabel('New value').fill('1');
+    await page.getByRole('button', { name: 'Ask the device' }).click();
+    await page.getByText('no setting has this name').waitFor();
+  });
+
   it('says before the start who would take part, and begins live where it is started elsewhere', async () => {
     const { id: firmware_id } = await publishFirmware(sky, 'v1.5.0');
     const { body } = await sky.api('POST', '/campaigns', { name: 'Waits', firmware_id });

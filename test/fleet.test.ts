@@ -149,6 +149,32 @@ describe('the fleet, live', () => {
     expect(await rate()).toMatchObject({ value: '600', pending_value: null });
   });
 
+  it('takes the newest of several heartbeats, in whichever order they come', async () => {
+    const now = Date.now();
+    await deliver(sky, [
+      beat('ORDER', { current_firmware: 'v2' }, now),
+      beat('ORDER', { current_firmware: 'v1' }, now - 60_000),
+    ]);
+    expect((await device('ORDER')).current_firmware).toBe('v2');
+  });
+
+  it('keeps the newest 10,000 of what it rejects, also where all of it came at one moment', async () => {
+    const at = Date.now();
+    const nonsense = (n: number) => ({
+      serial_no: 'NONSENSE',
+      channel: 'status' as const,
+      payload: { status: 'odd', n },
+      at,
+    });
+    for (let n = 0; n < 10_400; n += 400)
+      await deliver(
+        sky,
+        Array.from({ length: 400 }, (_, i) => nonsense(n + i)),
+      );
+    const { rows } = await db.query('SELECT count(*)::int AS n FROM rejected_messages');
+    expect(rows).toEqual([{ n: 10_000 }]);
+  });
+
   it('has heard nothing in the future, though a bridge whose clock is ahead says so', async () => {
     await deliver(sky, [beat('AHEAD', { timestamp: 1_700_000_000 }, Date.now() + 3_600_000)]);
     expect(new Date(String((await device('AHEAD')).last_seen)).getTime()).toBeLessThanOrEqual(Date.now());

@@ -8,7 +8,7 @@ import { openDatabase } from '../store/connection.ts';
 import { BadCursor } from '../store/page.ts';
 import { errorPage } from '../views/layout.tsx';
 import { api } from './api/index.ts';
-import type { AppEnv } from './context.ts';
+import type { AppContext, AppEnv } from './context.ts';
 import { downloads } from './downloads/routes.ts';
 import { est } from './est/routes.ts';
 import { ingest } from './ingest/routes.ts';
@@ -72,7 +72,7 @@ app.notFound((c) => {
     answer.headers.set('Allow', allowed.join(', '));
     return answer;
   }
-  return c.req.header('Accept')?.includes('text/html') === true
+  return isForPeople(c)
     ? c.html(errorPage('Not found', 'There is no such page.'), 404)
     : problem(404, 'Not found', `Nothing answers ${c.req.method} here.`);
 });
@@ -85,9 +85,9 @@ app.onError((error, c) => {
       'Send JSON with "Content-Type: application/json", or see /openapi.json.',
     );
   if (error instanceof HTTPException) return problem(error.status, 'Cannot be understood', error.message);
-  if (error instanceof BadCursor) return problem(400, 'Bad cursor', error.message);
+  if (error instanceof BadCursor) return wrongInput(c, 400, 'Bad cursor', error.message);
   if (isDataException(error))
-    return problem(422, 'Invalid input', 'A value cannot be stored or compared as text.');
+    return wrongInput(c, 422, 'Invalid input', 'A value cannot be stored or compared as text.');
   const id = crypto.randomUUID();
   const where = `${c.req.method} ${new URL(c.req.url).pathname}`;
   console.error(
@@ -99,6 +99,11 @@ app.onError((error, c) => {
 export default {
   fetch: (request: Request, env: Env, ctx: ExecutionContext) => app.fetch(request, env, ctx),
 } satisfies ExportedHandler<Env>;
+
+const isForPeople = (c: AppContext): boolean => c.req.header('Accept')?.includes('text/html') === true;
+
+const wrongInput = (c: AppContext, status: 400 | 422, title: string, detail: string) =>
+  isForPeople(c) ? c.html(errorPage(title, detail), status) : problem(status, title, detail);
 
 /** Who is still sending does not listen yet, and would see the connection break in place of what is wrong. */
 async function hearOut(body: Request['body']): Promise<void> {

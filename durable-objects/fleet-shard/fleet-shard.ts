@@ -236,11 +236,16 @@ export class FleetShard extends DurableObject<Env> {
   }> {
     await this.#load(messages.map((m) => m.serial_no));
     const news = new Map<string, DeviceReport>();
+    const newest = new Map<string, number>();
     for (const m of messages) {
       if (m.kind !== 'heartbeat') continue;
       const known = this.#presences.get(m.serial_no);
       if (known !== undefined) this.#heedClock(known, m);
       if (known?.record === undefined && this.#deleted.has(m.serial_no, Date.now())) continue;
+      // Of several in one batch the newest counts, in whichever order they are.
+      const said = saidAt(m.heartbeat.timestamp, m.received_at);
+      if (said < (newest.get(m.serial_no) ?? 0)) continue;
+      newest.set(m.serial_no, said);
       if (isNews(known, m.heartbeat, m.received_at)) {
         const back = known?.online === false || news.get(m.serial_no)?.back === true;
         const last_seen = new Date(Math.max(m.received_at, known?.record?.last_seen ?? 0));

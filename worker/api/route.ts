@@ -1,9 +1,10 @@
 /** The API's routes: declared once, for the router and for the OpenAPI document. */
 import { createRoute, OpenAPIHono, type RouteConfig, z } from '@hono/zod-openapi';
+import { createMiddleware } from 'hono/factory';
 import type { ZodType } from 'zod';
 import { text } from '../../protocol/identifiers.ts';
 import type { AppEnv } from '../context.ts';
-import { invalidInput } from '../problem.ts';
+import { invalidInput, problem } from '../problem.ts';
 
 /** A router whose invalid input becomes a problem with one entry a field. */
 export function router(): OpenAPIHono<AppEnv> {
@@ -87,3 +88,10 @@ export function route<const Config extends RouteConfig>(config: Config) {
     responses: { ...problems, ...config.responses },
   });
 }
+
+/** For what is only answered with a WebSocket. */
+export const webSocketOnly = createMiddleware<AppEnv>(async (c, next) =>
+  c.req.header('Upgrade')?.toLowerCase() === 'websocket'
+    ? next()
+    : problem(426, 'WebSocket only', 'Connect with "Upgrade: websocket".'),
+);

@@ -1,11 +1,8 @@
 /** `/stream/…`: WebSockets of JSON events, the first one a snapshot. */
-import { createMiddleware } from 'hono/factory';
 import { requires } from '../auth/principal.ts';
-import type { AppEnv } from '../context.ts';
 import { shardFor } from '../operations/devices.ts';
-import { problem } from '../problem.ts';
 import { theCampaign, theDevice } from './lookup.ts';
-import { idParam, problemAs, route, router, uuidParam } from './route.ts';
+import { idParam, problemAs, route, router, uuidParam, webSocketOnly } from './route.ts';
 
 const tags = ['streams'];
 const responses = {
@@ -13,11 +10,6 @@ const responses = {
   426: problemAs('Only a WebSocket is answered here'),
 };
 
-const webSocketOnly = createMiddleware<AppEnv>(async (c, next) =>
-  c.req.header('Upgrade')?.toLowerCase() === 'websocket'
-    ? next()
-    : problem(426, 'WebSocket only', 'Connect with "Upgrade: websocket".'),
-);
 const middleware = [requires('read'), webSocketOnly];
 
 export const streams = router()

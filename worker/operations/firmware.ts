@@ -8,6 +8,7 @@ import {
   type FirmwareDescription,
   type FirmwareDocument,
   firmware as firmwareSchema,
+  MAX_DOCUMENT_BYTES,
 } from '../../protocol/api.ts';
 import { firmwareTitle, type Named, targetPath } from '../../protocol/target-path.ts';
 import { auditEntry } from '../../store/audit-log.ts';
@@ -15,6 +16,7 @@ import { cacheKey, TTL_S } from '../../store/cache.ts';
 import { whoNeeds } from '../../store/catalogue.ts';
 import {
   deleteFirmware,
+  describeFirmware,
   documentKey,
   type FirmwareRow,
   findFirmware,
@@ -28,8 +30,6 @@ import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { LARGEST_BYTES } from './objects.ts';
 import { pauseCampaignsOf } from './withdrawn.ts';
-
-const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 
 const namedOf = (d: FirmwareDescription): Named => ({ ...d, name: d.name ?? null });
 
@@ -82,6 +82,17 @@ export async function findSame(
   const there = await findFirmwareNamed(c.var.db, namedOf(description));
   if (there !== undefined && there.sha256 !== sha256) throw taken(there.version);
   return there;
+}
+
+/** Firmware that is here already, as it is described now. What is published keeps what was signed of it. */
+export async function describedAnew(
+  c: AppContext,
+  there: FirmwareRow,
+  description: FirmwareDescription,
+): Promise<FirmwareRow> {
+  const row = await describeFirmware(c.var.db, there.id, description);
+  if (row !== undefined) await firmwareChanged(c, there.id);
+  return row ?? there;
 }
 
 /** Enters bytes that are stored, and verified, into the catalogue. Throws {@link BytesGone} where they were dropped since. */

@@ -16,7 +16,7 @@ import {
 } from '../../store/firmware-uploads.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
-import { addStored, BytesGone, checkSize, findSame, mismatch } from './firmware.ts';
+import { addStored, BytesGone, checkSize, describedAnew, findSame, mismatch } from './firmware.ts';
 import { areNoParts, joinParts, keepStream, nameVerified, PART_BYTES } from './objects.ts';
 
 export const partCount = (sizeBytes: number): number => Math.max(1, Math.ceil(sizeBytes / PART_BYTES));
@@ -41,7 +41,7 @@ export async function beginUpload(
     isDamaged(c.var.db, sha256),
     checkSize(c, begin.size_bytes),
   ]);
-  if (there !== undefined && !damaged) return { firmware: firmwareOf(there) };
+  if (there !== undefined && !damaged) return { firmware: firmwareOf(await describedAnew(c, there, begin)) };
   if (stored !== undefined && stored.size === begin.size_bytes && !damaged) {
     const row = await addStored(c, begin, { sha256, size_bytes: stored.size }).catch((error: unknown) => {
       if (!(error instanceof BytesGone)) throw error;

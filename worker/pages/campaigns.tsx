@@ -11,6 +11,7 @@ import { Campaigns } from '../../views/campaigns.tsx';
 import { errorPage, page } from '../../views/layout.tsx';
 import { etagOf } from '../api/etag.ts';
 import { theCampaign } from '../api/lookup.ts';
+import { webSocketOnly } from '../api/route.ts';
 import { may } from '../auth/principal.ts';
 import type { AppContext, AppEnv } from '../context.ts';
 import { campaignErrors } from '../operations/campaign-reports.ts';
@@ -130,7 +131,7 @@ export const campaigns = new Hono<AppEnv>()
       await act(c, found, known, detail);
     });
   })
-  .get('/live/campaigns/:id', signedIn('read'), async (c) => {
+  .get('/live/campaigns/:id', signedIn('read'), webSocketOnly, async (c) => {
     const { row } = await theCampaign(c, c.req.param('id'));
     const url = new URL(c.req.url);
     url.searchParams.set('format', 'html');

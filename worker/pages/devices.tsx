@@ -18,6 +18,7 @@ import { ImportPage } from '../../views/device-import.tsx';
 import { DeviceRows, Devices } from '../../views/devices.tsx';
 import { errorPage, page } from '../../views/layout.tsx';
 import { theDevice } from '../api/lookup.ts';
+import { webSocketOnly } from '../api/route.ts';
 import { deviceStats } from '../api/stats.ts';
 import { may } from '../auth/principal.ts';
 import type { AppContext, AppEnv } from '../context.ts';
@@ -137,7 +138,7 @@ export const devices = new Hono<AppEnv>()
     },
   )
   .get('/devices/:id', signedIn('read'), async (c) => devicePage(c, await theDevice(c, c.req.param('id'))))
-  .get('/live/devices/:id', signedIn('read'), async (c) => {
+  .get('/live/devices/:id', signedIn('read'), webSocketOnly, async (c) => {
     const { serialNo } = await theDevice(c, c.req.param('id'));
     const url = new URL(`/stream/devices/${serialNo}?format=html`, c.req.url);
     return shardFor(c.env, serialNo).fetch(new Request(url, c.req.raw));
@@ -184,6 +185,8 @@ export const devices = new Hono<AppEnv>()
     if (errors.length > 0) return devicePage(c, row, { values, errors });
     const shape = configUpdate.shape.config;
     const config = shape.safeParse({ [key]: value });
+    if (config.success && !Object.hasOwn(config.data, key))
+      return devicePage(c, row, { values, errors: [{ field: 'key', message: 'no setting has this name' }] });
     if (!config.success) {
       const field = shape.safeParse({ [key]: 'any' }).success ? 'value' : 'key';
       const wrong = fieldErrors(config.error).map(({ message }) => ({ field, message }));

@@ -26,6 +26,14 @@ async function readAll(body: ReadableStream<Uint8Array>, boundary: string) {
 }
 
 describe('a form that is streamed', () => {
+  it('takes nothing inside a file name for the name of its field', async () => {
+    const head = 'Content-Disposition: form-data; filename="a; name=b; name=\\"c\\".bin"; name="file"';
+    const body = Buffer.from(`--x\r\n${head}\r\n\r\n1\r\n--x--\r\n`);
+    expect(await readAll(inPieces(body, [7]), 'x')).toMatchObject([
+      { name: 'file', filename: 'a; name=b; name="c".bin' },
+    ]);
+  });
+
   it('comes out as it went in, wherever the network cuts it', async () => {
     await fc.assert(
       fc.asyncProperty(

@@ -117,8 +117,9 @@ function namesOf(head: string): { name: string; filename: string | undefined } {
 
 /** Quotes and line breaks inside are percent-encoded, as browsers do (WHATWG HTML, multipart form data). */
 function parameter(line: string, key: string): string | undefined {
-  const match = new RegExp(`;\\s*${key}=(?:"((?:[^"\\\\]|\\\\.)*)"|([^;\\s]+))`, 'i').exec(line);
-  return (match?.[1] ?? match?.[2])
+  const all = [...line.matchAll(/;\s*([\w*-]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s]+))/g)];
+  const match = all.find(([, name]) => name?.toLowerCase() === key);
+  return (match?.[2] ?? match?.[3])
     ?.replace(/%22/gi, '"')
     .replace(/%0D/gi, '\r')
     .replace(/%0A/gi, '\n')
