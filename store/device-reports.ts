@@ -5,7 +5,7 @@ import { batchRows } from './batch-rows.ts';
 import type { Database } from './connection.ts';
 import { noteConnection } from './device-events.ts';
 import type { DeviceRow } from './devices.ts';
-import { devices } from './schema.ts';
+import { deviceGroups, devices } from './schema.ts';
 
 /** Rows of one bulk statement. */
 const BULK = 1000;
@@ -95,7 +95,7 @@ const updateReported = (db: Database, reports: readonly DeviceReport[], at: Date
       currentFirmware: sql`r.firmware`,
       lastSeen: sql`GREATEST(${devices.lastSeen}, r.last_seen)`,
       status: sql`CASE WHEN r.status = 'online' AND ${devices.targetVersion} IS NOT NULL THEN 'updating' ELSE r.status END`,
-      group: sql`COALESCE(${devices.group}, r.group_name)`,
+      group: sql`COALESCE(${devices.group}, ${saidGroup})`,
       powerState: sql`COALESCE(r.state, ${devices.powerState})`,
       battery: sql`COALESCE(r.battery, ${devices.battery})`,
       temperature: sql`COALESCE(r.temperature, ${devices.temperature})`,
@@ -109,8 +109,12 @@ const updateReported = (db: Database, reports: readonly DeviceReport[], at: Date
 const insertReported = (db: Database, reports: readonly DeviceReport[], approved: boolean) =>
   db.execute(sql`
     INSERT INTO devices (serial_no, model, current_firmware, status, last_seen, group_name, approved)
-    SELECT r.serial_no, r.model, r.firmware, r.status, r.last_seen, r.group_name, ${approved}
+    SELECT r.serial_no, r.model, r.firmware, r.status, r.last_seen, ${saidGroup}, ${approved}
     FROM ${reportedRows(reports)} ON CONFLICT (serial_no) DO NOTHING`);
+
+/** The group a device says it is in; no word puts it into one that has a rule. */
+const saidGroup = sql`CASE WHEN r.group_name IS NOT NULL AND NOT EXISTS
+  (SELECT FROM ${deviceGroups} g WHERE g.name = r.group_name AND g.rule IS NOT NULL) THEN r.group_name END`;
 
 function reportedRows(reports: readonly DeviceReport[]): SQL {
   const column = <Value>(type: string, pick: (report: DeviceReport) => Value) =>

@@ -167,6 +167,11 @@ export async function findRules(db: Database, names: readonly string[]): Promise
   return new Map(made.flatMap(({ name, rule }) => (rule === null ? [] : [[name, rule]])));
 }
 
+/** How many devices have this group's name in their rows. */
+export async function countInGroup(db: Database, name: string): Promise<number> {
+  return db.$count(devices, eq(devices.group, name));
+}
+
 /** The condition for a device to be in at least one of these groups: by its rule where it has one, else by word. */
 export async function groupsCondition(db: Database, names: readonly string[]): Promise<SQL | undefined> {
   if (names.length === 0) return undefined;

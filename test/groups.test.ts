@@ -98,6 +98,18 @@ describe('devices by the hundred', () => {
     expect((await sky.api('GET', '/groups/hand')).status).toBe(404);
   });
 
+  it('are in a group that has a rule by that alone, whatever they say or were said to be in', async () => {
+    const rule = { name: 'by-rule', rule: { serial_prefix: 'RULED-' } };
+    expect((await sky.api('POST', '/groups', rule)).status).toBe(201);
+    await deliver(sky, [beat('SAYS-1', { group: 'by-rule' }), beat('SAYS-2', { group: 'by-word' })]);
+    expect((await sky.api('GET', '/devices/SAYS-1')).body.group).toBeNull();
+    expect(await names('group=by-rule')).toEqual([]);
+    expect(await names('group=by-word')).toEqual(['SAYS-2']);
+    const taken = await sky.api('POST', '/groups', { ...rule, name: 'by-word' });
+    expect([taken.status, taken.body.title]).toEqual([409, 'Devices have this name']);
+    expect((await sky.api('POST', '/groups', { name: 'by-word' })).status).toBe(201);
+  });
+
   it('are tagged together, all or none', async () => {
     await deliver(sky, [beat('TAG-1'), beat('TAG-2')]);
     const tag = (body: object) =>

@@ -3,7 +3,14 @@
 import type { z } from 'zod';
 import type { createGroup, Group, GroupRule } from '../../protocol/api.ts';
 import { auditEntry } from '../../store/audit-log.ts';
-import { addGroup, campaignsOfGroup, changeGroup, deleteGroup, setGroup } from '../../store/groups.ts';
+import {
+  addGroup,
+  campaignsOfGroup,
+  changeGroup,
+  countInGroup,
+  deleteGroup,
+  setGroup,
+} from '../../store/groups.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { devicesChanged, mustExist, RULED } from './devices.ts';
@@ -11,10 +18,17 @@ import { devicesChanged, mustExist, RULED } from './devices.ts';
 const note = (c: AppContext, action: string, subject: string, detail: Record<string, unknown> = {}) =>
   auditEntry(c.var.db, { actor: c.var.principal.actor, action, subject, detail });
 
-/** Throws a 409 where the name is taken. */
+/** Throws a 409 where the name is taken, by a group or by what devices say. */
 export async function makeGroup(c: AppContext, wanted: z.infer<typeof createGroup>): Promise<Group> {
   const { name, description } = wanted;
   const rule = wanted.rule ?? null;
+  if (rule !== null && (await countInGroup(c.var.db, name)) > 0) {
+    throw new ProblemError(
+      409,
+      'Devices have this name',
+      'Devices are in a group of this name by hand, or by their own word: choose another, or take them out first.',
+    );
+  }
   if (!(await addGroup(c.var.db, { name, description, rule }))) {
     throw new ProblemError(409, 'Name taken', 'There is a group of this name already.');
   }
