@@ -175,6 +175,28 @@ describe('the fleet, live', () => {
     expect(rows).toEqual([{ n: 10_000 }]);
   });
 
+  it('tells of a device without a clock when it was heard, and once, however often that comes', async () => {
+    const at = Date.now() - 60_000;
+    const said = (new_value: string, timestamp: number) => ({
+      serial_no: 'CLOCKLESS',
+      channel: 'notify' as const,
+      payload: { setting_changed: 'mode', new_value, timestamp },
+    });
+    await deliver(sky, [beat('CLOCKLESS', { timestamp: 0 }, at)]);
+    for (const late of [0, 20_000])
+      await deliver(sky, [
+        { ...said('a', 0), at: at + late },
+        { ...said('b', 4_102_444_800), at: at + late },
+      ]);
+    const { items } = (await sky.api('GET', '/devices/CLOCKLESS/history')).body as {
+      items: { kind: string; at: string }[];
+    };
+    const settings = items.filter(({ kind }) => kind === 'setting');
+    expect(settings.map((event) => Date.parse(event.at))).toEqual(
+      Array(2).fill(Math.floor(at / 1000) * 1000),
+    );
+  });
+
   it('has heard nothing in the future, though a bridge whose clock is ahead says so', async () => {
     await deliver(sky, [beat('AHEAD', { timestamp: 1_700_000_000 }, Date.now() + 3_600_000)]);
     expect(new Date(String((await device('AHEAD')).last_seen)).getTime()).toBeLessThanOrEqual(Date.now());

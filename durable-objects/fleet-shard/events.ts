@@ -19,18 +19,18 @@ export async function recordEvents(
     if (device_id === undefined || m.kind === 'heartbeat') continue;
     const event = { id: m.digest, device_id };
     if (m.kind === 'report' && !isProgress(m.report)) {
-      events.push({ ...event, at: new Date(m.report.timestamp * 1000), kind: 'update', detail: m.report });
+      events.push({ ...event, ...momentOf(m.report, m.received_at), kind: 'update', detail: m.report });
     } else if (m.kind === 'notify') {
-      const { timestamp, ...detail } = m.notification;
-      const at = new Date(timestamp * 1000);
-      events.push({ ...event, at, kind: 'setting', detail });
+      const { timestamp: _, ...detail } = m.notification;
+      const moment = momentOf(m.notification, m.received_at);
+      events.push({ ...event, ...moment, kind: 'setting', detail });
       settings.push({
         id: m.digest,
         device_id,
         key: detail.setting_changed,
         value: detail.new_value,
         old_value: detail.old_value ?? null,
-        at: new Date(saidAt(timestamp, m.received_at) * 1000),
+        at: moment.at,
         received_at: new Date(m.received_at),
       });
     }
@@ -42,6 +42,12 @@ export async function recordEvents(
     ]);
   }
   return [...new Set(settings.map(({ device_id }) => device_id))];
+}
+
+/** When it was said: by the device's clock, or else when it was received. */
+function momentOf({ timestamp }: { timestamp: number }, receivedAt: number) {
+  const said = saidAt(timestamp, receivedAt);
+  return { at: new Date(said * 1000), is_received: said !== timestamp };
 }
 
 /** A mere percentage: it is shown live and not kept. */
