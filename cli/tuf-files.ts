@@ -1,7 +1,7 @@
 /** The offline-signed half of the update metadata as files: `{n}.root.json`, `{n}.targets.json`, `{n}.{role}.json`. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { z } from 'zod';
+import { z } from 'zod';
 import {
   canonicalBytes,
   envelope,
@@ -65,6 +65,23 @@ export function versionsOf(directory: string, role: string): number[] {
     })
     .sort((a, b) => a - b);
 }
+
+/** What a directory knows of where it was pushed to; beside the metadata, and no part of it. */
+const outSchema = z.object({ targets: z.int() });
+const outFile = (directory: string): string => join(directory, 'pushed.json');
+
+/** All targets of a directory are out: what only older ones trusted is trusted no more. */
+export function noteOut(directory: string): void {
+  const newest = versionsOf(directory, 'targets').at(-1);
+  if (newest !== undefined && newest > outTargets(directory))
+    writeFileSync(outFile(directory), `${JSON.stringify({ targets: newest })}\n`);
+}
+
+/** The newest targets that are known to be out; 0 where none were pushed from here. */
+export const outTargets = (directory: string): number =>
+  existsSync(outFile(directory))
+    ? outSchema.parse(JSON.parse(readFileSync(outFile(directory), 'utf8'))).targets
+    : 0;
 
 /** Adds signatures to a metadata file; answers those it carries now. Those of the same keys are replaced. */
 export function addSignatures(file: string, keys: Iterable<SigningKey>): Signature[] {

@@ -1,6 +1,7 @@
 /** Handing offline-signed metadata to Skylark, and reading what is published there. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { z } from 'zod';
 import {
   openEnvelope,
   snapshot,
@@ -9,10 +10,11 @@ import {
   timestamp,
 } from '../protocol/tuf.ts';
 import { type ApiClient, ApiError, CommandFailed } from './api-client.ts';
+import { noteOut } from './tuf-files.ts';
 
 const REQUEST_MS = 30_000;
-/** Releases that come between while keys are changed. */
-const TRIES = 10;
+/** Releases may come between while keys are changed; but so often in a row it is something else. */
+const TRIES = 3;
 
 /** A role's metadata as it was published: nobody has looked at its signatures. */
 export type PublishedRole = ReturnType<typeof openEnvelope<Targets>>;
@@ -44,12 +46,16 @@ export async function pushMetadata(
   renew: Renew = async () => false,
 ): Promise<string[]> {
   const taken: string[] = [];
-  for (let attempt = 1; ; attempt += 1) {
+  for (let inVain = 0; ; ) {
     const { left, refusals, ...done } = await pushOnce(api, url, directory);
     taken.push(...done.taken);
-    if (left.length === 0) return taken;
+    if (left.length === 0) {
+      noteOut(directory);
+      return taken;
+    }
+    inVain = done.taken.length === 0 ? inVain + 1 : 0;
     const isOutdated = refusals.some(({ status }) => status === 409);
-    if (!isOutdated || attempt === TRIES || !(await renew(left)))
+    if (!isOutdated || inVain === TRIES || !(await renew(left)))
       throw new CommandFailed(`not taken: ${left.join(', ')}. ${refusals[0]?.message ?? ''}`);
   }
 }
@@ -102,13 +108,27 @@ async function missing(url: string, directory: string): Promise<Map<string, stri
   const lacking = new Map<string, string[]>();
   for (const [role, files] of Map.groupBy(found, (file) => file.role)) {
     // Stored is not enough, but for a root: a crash may have come before the view that clients follow.
-    const seen = role === 'root' ? 0 : ((await readPublished(url, role))?.signed.version ?? 0);
+    const seen = role === 'root' ? undefined : ((await readPublished(url, role))?.signed.version ?? 0);
     for (const { name, version } of files) {
-      if (role === 'root' ? await read(url, name) : version <= seen) continue;
+      const there = ['root', 'targets'].includes(role) ? await read(url, name) : undefined;
+      if (there !== undefined) mustBeSame(directory, name, there);
+      if (seen === undefined ? there !== undefined : version <= seen) continue;
       lacking.set(role, [...(lacking.get(role) ?? []), name]);
     }
   }
   return lacking;
+}
+
+/** Throws where somebody else has put another file of this name: what comes after it here leads nowhere. */
+function mustBeSame(directory: string, name: string, there: Uint8Array): void {
+  const schema = z.record(z.string(), z.unknown());
+  const [mine, theirs] = [readFileSync(join(directory, name)), there].map(
+    (file) => openEnvelope(file, schema).bytes,
+  );
+  if (mine === undefined || theirs === undefined || Buffer.from(mine).equals(theirs)) return;
+  throw new CommandFailed(
+    `${name} is out already, with other contents than in ${directory}: go on from the files of whoever has put it`,
+  );
 }
 
 async function read(url: string, name: string): Promise<Uint8Array | undefined> {

@@ -120,9 +120,9 @@ export async function delegateModel(options: RotationOptions, model: string): Pr
         roles: arrange(delegations.roles.filter((known) => known.name !== model)),
       },
     }));
+  // Behind the role that has its releases now, or may get some: so it speaks for nothing before it has them too.
+  place((roles) => [...roles, role]);
   if (before !== undefined && own.length > 0) {
-    // Behind the role that has its releases now, so that it speaks for nothing before it has them too.
-    place((roles) => [...roles, role]);
     const moved = {
       ...before,
       version: shop.versionAfter(model, before),

@@ -10,7 +10,16 @@ import {
 } from '../protocol/tuf.ts';
 import { CommandFailed } from './api-client.ts';
 import { findKeys, generateKey, openSigningKey, readPem, type SigningKey } from './signing-key.ts';
-import { fileOf, inDays, lacking, latestRoot, latestTargets, versionsOf, writeSigned } from './tuf-files.ts';
+import {
+  fileOf,
+  inDays,
+  lacking,
+  latestRoot,
+  latestTargets,
+  outTargets,
+  versionsOf,
+  writeSigned,
+} from './tuf-files.ts';
 import { ROOT_DAYS, TARGETS_DAYS } from './tuf-keys.ts';
 import type { PublishedRole } from './tuf-push.ts';
 
@@ -49,12 +58,14 @@ export class Workshop {
 
   /**
    * A role's published metadata; `undefined` where nothing was published by it. Throws where it is signed by nobody whom
-   * targets of this directory ever trusted with it: what a server makes up must not be signed anew.
+   * targets of this directory trust with it, those that are out or come after them: what a server makes up, or who has a
+   * key that was taken back, must not be signed anew.
    */
   async published(name: string): Promise<PublishedRole | undefined> {
     const found = await this.#read(name);
     if (found === undefined) return undefined;
-    for (const version of versionsOf(this.directory, 'targets')) {
+    const out = outTargets(this.directory);
+    for (const version of versionsOf(this.directory, 'targets').filter((known) => known >= out)) {
       const { delegations } = this.targetsOf(version);
       const role = delegations?.roles.find((known) => known.name === name);
       if (

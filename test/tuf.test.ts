@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Updater } from 'tuf-js';
@@ -114,7 +114,25 @@ describe('the update metadata, as devices in the field see it', () => {
     const signed = { ...made.signed, version: made.signed.version + 1 };
     const published = async () => ({ ...made, signed, bytes: canonicalBytes(signed) });
     await expect(rotateRelease({ ...options, published }, 'release')).rejects.toThrow(/nothing was signed/);
+    // Nor what a key has signed that was taken back.
+    const key = await openSigningKey(readPem(sky.facts.release_key));
+    const byOld = async () => ({ ...made, signatures: [key.sign(made.bytes)] });
+    await expect(rotateRelease({ ...options, published: byOld }, 'release')).rejects.toThrow(
+      /nothing was signed/,
+    );
     expect(await push()).toEqual([]);
+  });
+
+  it('is not put from a directory that is behind', async () => {
+    const behind = join(directory, 'behind');
+    cpSync(options.directory, behind, { recursive: true });
+    const theirs = { ...options, directory: behind };
+    await rotateTargets(options);
+    await push();
+    await delegateModel(theirs, 'ELSEWHERE');
+    await expect(pushMetadata(client, sky.facts.url, behind, renewer(theirs))).rejects.toThrow(
+      /is out already, with other contents/,
+    );
   });
 
   it('is signed by CI only where it says what was signed before, and the one release more', async () => {
@@ -169,6 +187,11 @@ describe('the update metadata, as devices in the field see it', () => {
     await push();
     await release('NEW-1', 'v1', fresh);
     expect(await find('NEW-1/v1.bin')).toBeDefined();
+    // Its very first release, between the two.
+    await delegateModel(options, 'NEW-2');
+    await release('NEW-2', 'v1', released);
+    await push();
+    expect(await find('NEW-2/v1.bin')).toBeDefined();
   });
 
   it('follows new root and targets keys, and a new online key once the Worker has it', async () => {
