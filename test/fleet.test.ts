@@ -122,6 +122,9 @@ describe('the fleet, live', () => {
     // What waited somewhere comes all at once.
     await deliver(sky, [said('HELD-UP', 'v2', minutes(-5), minutes(-5))]);
     for (const n of [30, 25, 20]) await deliver(sky, [said('HELD-UP', 'v1', minutes(-n), -n)]);
+    // Or the same once more, a little later.
+    for (const late of [6000, 40_000, 90_000])
+      await deliver(sky, [said('HELD-UP', 'v1', minutes(-20), late - 100_000)]);
     expect(await running('HELD-UP')).toBe('v2');
   });
 

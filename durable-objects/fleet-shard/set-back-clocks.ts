@@ -3,8 +3,8 @@
  * clock that was set back goes on at the pace of ours, and from its second such heartbeat on it is believed.
  */
 
-/** Heartbeats nearer to each other say nothing of a clock's pace, in seconds. */
-const APART_S = 5;
+/** Heartbeats nearer to each other say nothing of a clock's pace, in seconds: one may come twice, some seconds apart. */
+const APART_S = 30;
 /** How far the pace may be off, in seconds: heartbeats are held up on their way. */
 const TOLERANCE_S = 10;
 /** Nobody compares with what is older than this, in seconds. */
