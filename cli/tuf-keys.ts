@@ -110,7 +110,7 @@ export function mustBeAsBefore(directory: string, options: RepositoryOptions): v
     const isTrusted = (name === 'release' ? targets : root) !== undefined;
     if (isTrusted && given[name] === undefined && !existsSync(join(directory, `${name}.pem`)))
       throw new CommandFailed(
-        `${name}.pem is not in ${directory}, and the metadata there trusts that key: put it back, or replace it with "skylark keys rotate"`,
+        `${name}.pem is not in ${directory}, where a repository is already that would not trust a new one: put it back, or replace it with "skylark keys rotate"`,
       );
   }
 }

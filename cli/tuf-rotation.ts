@@ -80,7 +80,13 @@ export async function rotateRelease(options: RotationOptions, name: string): Pro
   if (chosen === undefined)
     throw new CommandFailed(`there is no role ${name}: there are ${all.map((role) => role.name).join(', ')}`);
   const same = all.filter((role) => role.keyids.some((id) => chosen.keyids.includes(id)));
-  const names = new Set((name === ANY_MODEL ? same : [chosen]).map((role) => role.name));
+  const replaced = name === ANY_MODEL ? same : [chosen];
+  const shared = replaced.find(({ threshold, keyids }) => threshold > 1 || keyids.length > 1);
+  if (shared !== undefined)
+    throw new CommandFailed(
+      `role ${shared.name} has ${shared.keyids.length} keys, ${shared.threshold} of which must sign: this replaces the key of a role that has one`,
+    );
+  const names = new Set(replaced.map((role) => role.name));
   const published: [role: string, Targets][] = [];
   for (const role of names) {
     const found = await shop.published(role);

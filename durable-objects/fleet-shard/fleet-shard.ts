@@ -64,7 +64,7 @@ export class FleetShard extends DurableObject<Env> {
     this.#early = new EarlyMessages(sql);
     this.#clocks = new SetBackClocks(sql);
     this.#presences = new Presences(sql, Number.MAX_SAFE_INTEGER, Date.now());
-    this.#presences.rang(Date.now());
+    this.#presences.woke(Date.now());
     ctx.blockConcurrencyWhile(async () => {
       const stored = versionedSettings.safeParse(kv.get('settings'));
       this.#obey(stored.success ? stored.data : { version: -1, settings: await readSettings(env) });

@@ -27,7 +27,7 @@ async function lives(name: string, work: (next: () => Presences) => void): Promi
   await runInDurableObject(worker.FLEET_SHARD.getByName(`presences-${name}`), (_shard, { storage }) =>
     work(() => {
       const presences = new Presences(storage.sql, PATIENCE_MS, Date.now());
-      presences.rang(Date.now());
+      presences.woke(Date.now());
       return presences;
     }),
   );
@@ -37,6 +37,7 @@ const later = (ms: number) => vi.setSystemTime(Date.now() + ms);
 const meet = (presences: Presences): Presence => presences.meet({ serialNo: 'D1', status: 'online' }, record);
 /** As the alarm does that rings when there is something to do. */
 function ring(presences: Presences): string[] {
+  presences.rang(Date.now());
   const silent = presences.silent(Date.now());
   for (const known of silent) presences.gone(known);
   presences.sleepUntil(presences.nextAt);
@@ -97,6 +98,24 @@ describe('what a shard remembers of its devices', () => {
       expect(ring(presences)).toEqual([]);
       vi.setSystemTime(crashedAt + 2000 + PATIENCE_MS + 8000);
       expect(ring(next())).toEqual(['D1']);
+    }));
+
+  it('makes no silence of a time in which nobody listened, whatever was written before', () =>
+    lives('outage', (next) => {
+      let presences = next();
+      presences.heard(meet(presences), Date.now(), true);
+      later(9000);
+      ring(presences);
+      later(20_000);
+      // Woken by another device, whose change is written at once; then all of it is away for longer than anybody waits.
+      presences = next();
+      presences.heard(presences.meet({ serialNo: 'D2', status: 'offline' }, record), Date.now(), true);
+      presences.flush();
+      later(PATIENCE_MS + 30_000);
+      presences = next();
+      expect(ring(presences)).toEqual([]);
+      later(PATIENCE_MS + 8000);
+      expect(ring(presences).sort()).toEqual(['D1', 'D2']);
     }));
 
   it('invents no time at which a device was heard, and says that it is silent in the end', () =>

@@ -118,9 +118,14 @@ export class Presences {
     this.#sql.exec('UPDATE packed SET listening_since = ?', now);
   }
 
-  /** An alarm rings, or would have if anybody had been there. */
-  rang(now: number): void {
+  /** Somebody is there again: an alarm that is to ring still, and was long ago, says that nobody was. */
+  woke(now: number): void {
     if (this.#alarmAt !== undefined && now - this.#alarmAt > OUTAGE_MS) this.listenFrom(now);
+  }
+
+  /** The alarm rings. */
+  rang(now: number): void {
+    this.woke(now);
     this.#alarmAt = undefined;
   }
 
