@@ -274,16 +274,12 @@ describe('reports and the archive', () => {
     const nextMonth = Date.UTC(now.getUTCFullYear(), now.getUTCMonth() + 1, 15);
     const farMonth = new Date(Date.UTC(now.getUTCFullYear() + 2, 5, 15));
     await deliver(sky, [beat('MONTHS')]);
-    const setting = (at: Date | number): Said => ({
-      serial_no: 'MONTHS',
-      channel: 'notify',
-      payload: {
-        setting_changed: 'poll_interval',
-        new_value: '60s',
-        timestamp: Math.floor(new Date(at).getTime() / 1000),
-      },
-    });
-    await deliver(sky, [setting(now), setting(nextMonth), setting(farMonth)]);
+    for (const at of [now, new Date(nextMonth), farMonth])
+      await ledger.query(
+        `INSERT INTO device_events SELECT 'month-' || $1::text, id, $1::timestamptz, 'test'
+         FROM devices WHERE serial_no = 'MONTHS'`,
+        [at.toISOString()],
+      );
     const before = await partitionOf('MONTHS');
     expect(before.map(({ part, month }) => part === month)).toEqual([true, true, false]);
     expect(before[2]?.part).toBe('device_events_default');
