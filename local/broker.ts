@@ -8,7 +8,8 @@ import { createServer, type TLSSocket } from 'node:tls';
 import * as x509 from '@peculiar/x509';
 import { Aedes, type AedesPublishPacket, type Client } from 'aedes';
 import { serialNo } from '../protocol/identifiers.ts';
-import { UP_CHANNELS } from '../protocol/topics.ts';
+import { UP_CHANNELS, upTopic } from '../protocol/topics.ts';
+import { Sessions } from './broker-sessions.ts';
 import { log } from './part-process.ts';
 
 const BRIDGE_UNIT = 'skylark-bridge';
@@ -22,6 +23,8 @@ export interface BrokerOptions {
   key: string;
   /** Where the revocation list is; read at the start and every half minute. */
   crlUrl?: string;
+  /** Where sessions and what waits for them are kept; by default in memory only. */
+  sessionsFile?: string;
 }
 
 /** Of a CONNACK, MQTT 3.1.1. */
@@ -35,9 +38,10 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
   const revoked = new Set<string>();
   /** The one each device came with last: of a CA of one's own no list says which they are. */
   const latest = new Map<string, string>();
-  const aedes = await Aedes.createBroker({ heartbeatInterval: 60_000 });
+  const sessions = new Sessions(options.sessionsFile ?? ':memory:');
+  const aedes = await Aedes.createBroker({ heartbeatInterval: 60_000, persistence: sessions });
   /** From its first subscription on, what comes for a bridge is kept for it; before, it would be acknowledged and lost. */
-  let bridged = false;
+  let bridged = (await sessions.subscriptionsByTopic(upTopic('any', 'status'))).length > 0;
   const of = (client: Client | null) => (client === null ? undefined : identities.get(client.conn));
 
   aedes.preConnect = (client, _packet, done) => {
@@ -63,7 +67,10 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
     if (identity !== undefined && mayPublish(identity, packet.topic)) {
       // Nothing is kept for later subscribers: what a device said once, a bridge must not hear again each time it comes.
       packet.retain = false;
-      return done(null);
+      if (packet.qos !== 1) return done(null);
+      // At QoS 1 Aedes acknowledges first and publishes then; at QoS 2 the other way round.
+      sessions.accept(packet).then(() => done(null), done);
+      return;
     }
     done(new Error(`not allowed to publish to ${packet.topic}`));
   };
@@ -119,6 +126,11 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
   const timer = setInterval(readCrl, CRL_EVERY_MS);
   await readCrl();
 
+  for (const packet of sessions.unfinished()) {
+    await new Promise<void>((resolve, reject) =>
+      aedes.publish(packet, (error) => (error ? reject(error) : resolve())),
+    );
+  }
   const server = createServer(
     {
       ca: options.ca,
@@ -143,6 +155,7 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
       const closed = new Promise((resolve) => server.close(resolve));
       await new Promise<void>((resolve) => aedes.close(resolve));
       await closed;
+      await sessions.destroy();
     },
   };
 }
@@ -183,5 +196,6 @@ export function brokerOptions(env: NodeJS.ProcessEnv): BrokerOptions {
     cert: file('CERT_FILE'),
     key: file('KEY_FILE'),
     ...(env.CRL_URL === undefined ? {} : { crlUrl: env.CRL_URL }),
+    ...(env.SESSIONS_FILE === undefined ? {} : { sessionsFile: env.SESSIONS_FILE }),
   };
 }

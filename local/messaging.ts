@@ -73,6 +73,7 @@ async function startEmbedded({ data, authority }: Site, port: number, edgeUrl: s
     CERT_FILE: authority.server.certFile,
     KEY_FILE: authority.server.keyFile,
     CRL_URL: `${edgeUrl}/ca/crl.pem`,
+    SESSIONS_FILE: join(data.path, 'broker.sqlite'),
   });
   return { ...part, port: z.object({ port: z.int() }).parse(part.ready).port };
 }

@@ -17,7 +17,7 @@ const FATES: readonly Fate[] = [...Array<Fate>(8).fill('completed'), 'rollback',
 /** Offers go out over most of the time of the storm. */
 const OFFERS_PER_MINUTE = 800;
 const MORE_KILLS = 3;
-/** As long as that a broker may keep in memory only what it has acknowledged; Mosquitto saves every two seconds. */
+/** As long as that Mosquitto may have in its memory only what it has acknowledged: it saves every two seconds. */
 const IN_MEMORY_MS = 3000;
 /** What was acknowledged so long ago should have arrived; on a machine that is busy it takes its time. */
 const ON_ITS_WAY_MS = 1000;
@@ -34,6 +34,8 @@ export interface Storm {
   ledger: Ledger;
   devices: readonly NumberedDevice[];
   kills: readonly Kill[];
+  /** Those that may have cost what the broker had acknowledged: of Mosquitto. The embedded broker forgets nothing. */
+  excuses: readonly Kill[];
   /** Commands the API has accepted meanwhile. */
   accepted: readonly Accepted[];
   campaignId: string;
@@ -48,6 +50,8 @@ export async function playStorm(options: StormOptions): Promise<Storm> {
   console.log(`FAULTS_SEED=${seed}: kills ${parts.join(', ')}`);
   const sky = await startSkylark({ supervise: true, ...options });
   const devices: NumberedDevice[] = [];
+  const excuses = (kills: readonly Kill[]) =>
+    options.broker === 'mosquitto' ? kills.filter(({ part }) => part === 'broker') : [];
   const ledger = new Ledger(sky.facts.database_url);
   const close = async () => {
     await ledger.close();
@@ -63,11 +67,12 @@ export async function playStorm(options: StormOptions): Promise<Storm> {
       devices.map(({ serial }) => serial),
     );
     const kills = await killInTurn(sky.platform, parts, random, (before) =>
-      arrived({ ledger, devices, kills: before }),
+      arrived({ ledger, devices, kills: before, excuses: excuses(before) }),
     ).finally(() => commands.stop());
     await Promise.all(devices.map((device) => device.update.over));
     await Promise.all(devices.map((device) => device.fallSilent()));
-    return { sky, ledger, devices, kills, accepted: commands.accepted, campaignId, stop: close };
+    const { accepted } = commands;
+    return { sky, ledger, devices, kills, excuses: excuses(kills), accepted, campaignId, stop: close };
   } catch (error) {
     await close();
     throw error;
@@ -119,7 +124,7 @@ async function startCampaign(sky: Skylark): Promise<string> {
   return String(body.id);
 }
 
-type Heard = Pick<Storm, 'ledger' | 'devices' | 'kills'>;
+type Heard = Pick<Storm, 'ledger' | 'devices' | 'kills' | 'excuses'>;
 
 /** Waits until nothing is on its way for long, and answers since when: what was acknowledged before has arrived. */
 async function arrived(storm: Heard): Promise<number> {
@@ -138,7 +143,7 @@ async function arrived(storm: Heard): Promise<number> {
  * excuse, and those for which there is.
  */
 export async function missing(
-  { ledger, devices, kills }: Heard,
+  { ledger, devices, kills, excuses }: Heard,
   before = Number.POSITIVE_INFINITY,
 ): Promise<{ lost: string[]; excused: string[] }> {
   const known = await ledger.messages();
@@ -151,7 +156,7 @@ export async function missing(
       const repaired = said.some(
         (later) => later.subject === one.subject && later.n > one.n && isThere(later),
       );
-      const list = repaired && diedWithBroker(acknowledgedAt, kills) ? excused : lost;
+      const list = repaired && diedWithBroker(acknowledgedAt, excuses) ? excused : lost;
       list.push(`${nameOf(serial, one)}, acknowledged ${relativeTo(acknowledgedAt, kills)}`);
     }
   }
@@ -159,23 +164,23 @@ export async function missing(
 }
 
 /** The accepted commands that their devices did not get: those for which there is no excuse, and those for which there is. */
-export function unheard({ accepted, devices, kills }: Storm): { lost: string[]; excused: string[] } {
+export function unheard({ accepted, devices, kills, excuses }: Storm): { lost: string[]; excused: string[] } {
   const bySerial = new Map(devices.map((device) => [device.serial, device]));
   const [lost, excused]: [string[], string[]] = [[], []];
   for (const command of accepted) {
     const { id, serial, at } = command;
     const device = bySerial.get(serial);
     if (device === undefined || device.heard.has(id)) continue;
-    const list = kills.some((kill) => isAround(kill, command, device)) ? excused : lost;
+    const list = excuses.some((kill) => isAround(kill, command, device)) ? excused : lost;
     list.push(`${serial} ${id}, accepted ${relativeTo(at, kills)}`);
   }
   return { lost, excused };
 }
 
 /** Whether a broker had the command in its memory when it was killed, or did not know the device's session after that. */
-function isAround({ part, at }: Kill, command: Accepted, { listening }: NumberedDevice): boolean {
+function isAround({ at }: Kill, command: Accepted, { listening }: NumberedDevice): boolean {
   const again = listening.find((since) => since > at) ?? Number.POSITIVE_INFINITY;
-  return part === 'broker' && command.at > at - IN_MEMORY_MS && command.asked < again;
+  return command.at > at - IN_MEMORY_MS && command.asked < again;
 }
 
 /** When that was, for whoever looks for what went wrong. */
@@ -187,6 +192,5 @@ function relativeTo(at: number, kills: readonly Kill[]): string {
 /** Whether a broker was killed while it may have had the message in its memory only: it had not arrived before. */
 const diedWithBroker = (acknowledgedAt: number, kills: readonly Kill[]): boolean =>
   kills.some(
-    ({ part, since, at, until }) =>
-      part === 'broker' && acknowledgedAt >= Math.min(since, at - IN_MEMORY_MS) && acknowledgedAt < until,
+    ({ since, at, until }) => acknowledgedAt >= Math.min(since, at - IN_MEMORY_MS) && acknowledgedAt < until,
   );
