@@ -73,6 +73,8 @@ firmwares
     });
     const row = key === undefined ? whole : await publish(client, whole, key);
     print(row, () => line(row));
+    if (row.state === 'published' && key === undefined && advisory !== undefined)
+      say('Its advisory is stored; run "skylark firmware publish" to sign it.');
     if (row.state === 'uploaded')
       say('Not published yet: run "skylark firmware publish" with the release key.');
   });

@@ -24,9 +24,12 @@ const LONGEST_WAIT_MS = 2000;
 /** No release is good for longer than a year, and a day for clocks that differ. */
 const LONGEST_MS = 366 * 86_400_000;
 
-/** Signs the release and publishes it. Throws where the bytes to sign say anything else. */
+/**
+ * Signs the release and publishes it; again where it has another advisory since. Throws where the bytes to sign say
+ * anything else.
+ */
 export async function publish(api: ApiClient, row: Firmware, key: SigningKey): Promise<Firmware> {
-  if (row.state === 'published') return row;
+  if (row.state === 'published' && (await isOut(api.url, row))) return row;
   for (let attempt = 1; ; attempt += 1) {
     const bytes = await api.postForBytes(`/firmware/${row.id}/publish`);
     const before = await signedBefore(api.url, row, key);
@@ -56,11 +59,22 @@ function read(bytes: Uint8Array): Targets {
   return metadata.data;
 }
 
-/** What the role that speaks for this firmware has published; `undefined` where it has published nothing. */
-async function signedBefore(url: string, row: Firmware, key: SigningKey): Promise<Targets | undefined> {
+/** The role that speaks for this firmware, and what it has published; `undefined` where it has published nothing. */
+async function speaksFor(url: string, row: Firmware) {
   const top = await readPublished(url, 'targets');
   const role = top && roleForPath(top.signed, targetPath(row));
-  const found = role && (await readPublished(url, role.name));
+  return { role, found: role && (await readPublished(url, role.name)) };
+}
+
+/** Whether the metadata say all of published firmware: an advisory may have come later. */
+async function isOut(url: string, row: Firmware): Promise<boolean> {
+  const { found } = await speaksFor(url, row);
+  return found?.signed.targets[targetPath(row)]?.custom?.advisory === row.advisory;
+}
+
+/** What the role that speaks for this firmware has published and this key has signed. */
+async function signedBefore(url: string, row: Firmware, key: SigningKey): Promise<Targets | undefined> {
+  const { role, found } = await speaksFor(url, row);
   if (found === undefined) return undefined;
   const mine = { keyids: [key.id], threshold: 1 };
   if (await isSigned(found.bytes, found.signatures, { [key.id]: key.public }, mine)) return found.signed;
@@ -72,15 +86,18 @@ async function signedBefore(url: string, row: Firmware, key: SigningKey): Promis
 /** Whether these bytes say what was said before, and this release, and nothing else. */
 function isNext(bytes: Uint8Array, asked: Targets, before: Targets | undefined, row: Firmware): boolean {
   const left = Date.parse(asked.expires) - Date.now();
+  const sha256 = row.checksum.slice('sha256:'.length);
+  const there = before?.targets[targetPath(row)];
   const target: Target = {
     length: row.size_bytes,
-    hashes: { sha256: row.checksum.slice('sha256:'.length) },
+    hashes: { sha256 },
     custom: {
       version: row.version,
       kind: row.kind,
       ...(row.name === null ? {} : { name: row.name }),
       hw: [row.model],
-      releaseCounter: asked.version,
+      releaseCounter:
+        (there?.hashes.sha256 === sha256 ? there.custom?.releaseCounter : undefined) ?? asked.version,
       rollbackFloor: 0,
       minVersion: row.min_version,
       advisory: row.advisory,

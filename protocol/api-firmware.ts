@@ -36,6 +36,8 @@ export const firmware = z.object({
   withdrawn_reason: z.string().nullable(),
   /** What is wrong with the stored bytes, as last seen when they were read and compared; null where nothing is. */
   damage: z.string().nullable(),
+  /** The same of the documents beside it. */
+  document_damage: z.string().nullable(),
 });
 export type Firmware = z.infer<typeof firmware>;
 

@@ -1,6 +1,7 @@
 /** What the daily upkeep of the stored bytes reads and notes. */
-import { asc, type Column, count, eq, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
+import { asc, type Column, count, eq, inArray, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
 import type { Database } from './connection.ts';
+import type { FirmwareRow } from './firmware.ts';
 import { firmware, firmwareUploads } from './schema.ts';
 
 export interface StoredBytes {
@@ -19,14 +20,36 @@ export async function listUnchecked(db: Database, since: Date, limit: number): P
     .limit(limit);
 }
 
-/** Notes what was found when bytes were read: nothing wrong, or what is. Answers the ids of the firmware that has them. */
-export async function noteChecked(db: Database, sha256: string, damage: string | null): Promise<string[]> {
-  const rows = await db
+/** Notes what was found when bytes were read: nothing wrong, or what is. Answers the firmware that has them. */
+export async function noteChecked(
+  db: Database,
+  sha256: string,
+  damage: string | null,
+): Promise<FirmwareRow[]> {
+  return db
     .update(firmware)
     .set({ checkedAt: sql`now()`, damage })
     .where(eq(firmware.sha256, sha256))
-    .returning({ id: firmware.id });
-  return rows.map(({ id }) => id);
+    .returning();
+}
+
+/** Notes what was found when the documents beside a firmware were read: nothing wrong, or what is. */
+export async function noteDocumentsChecked(db: Database, id: string, damage: string | null): Promise<void> {
+  await db.update(firmware).set({ documentDamage: damage }).where(eq(firmware.id, id));
+}
+
+/** Of these documents, those that some firmware has. */
+export async function wantedDocuments(db: Database, sha256s: readonly string[]): Promise<Set<string>> {
+  const columns = [firmware.sbomSha256, firmware.advisorySha256];
+  const found = await Promise.all(
+    columns.map((sha256) =>
+      db
+        .select({ sha256 })
+        .from(firmware)
+        .where(inArray(sha256, [...sha256s])),
+    ),
+  );
+  return new Set(found.flat().flatMap(({ sha256 }) => sha256 ?? []));
 }
 
 /** Whether these bytes were found damaged, and nobody has mended them since. */
@@ -39,9 +62,12 @@ export async function isDamaged(db: Database, sha256: string): Promise<boolean> 
 export const areDamaged = (sha256: string | Column) =>
   sql<boolean>`exists (select from ${firmware} where ${firmware.sha256} = ${sha256} and ${firmware.damage} is not null)`;
 
-/** How many firmware there are whose bytes are damaged. */
+/** How many firmware there are whose bytes, or documents, are damaged. */
 export async function countDamaged(db: Database): Promise<number> {
-  const [row] = await db.select({ n: count() }).from(firmware).where(isNotNull(firmware.damage));
+  const [row] = await db
+    .select({ n: count() })
+    .from(firmware)
+    .where(or(isNotNull(firmware.damage), isNotNull(firmware.documentDamage)));
   return row?.n ?? 0;
 }
 

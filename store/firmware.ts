@@ -32,6 +32,7 @@ export function firmwareOf(row: FirmwareRow): Firmware {
     withdrawn_at: row.withdrawnAt?.toISOString() ?? null,
     withdrawn_reason: row.withdrawnReason,
     damage: row.damage,
+    document_damage: row.documentDamage,
   };
 }
 
@@ -42,8 +43,9 @@ export const withdrawnReason = (row: FirmwareRow): string =>
 /** Where the bytes lie in R2: by content, so that the same bytes are kept once and never overwritten. */
 export const objectKey = (sha256: string): string => `firmware/sha256/${sha256}`;
 
-/** Where a document beside firmware lies in R2. */
-export const documentKey = (sha256: string): string => `documents/sha256/${sha256}`;
+/** Where documents beside firmware lie in R2, by content. */
+export const DOCUMENTS = 'documents/sha256/';
+export const documentKey = (sha256: string): string => `${DOCUMENTS}${sha256}`;
 
 /** Whether a column holds this app's name, or none. */
 export const sameName = (column: AnyPgColumn, name: string | null | undefined): SQL =>

@@ -196,6 +196,8 @@ export const firmware = pgTable(
     checkedAt: moment('checked_at'),
     /** What was wrong with the stored bytes then. */
     damage: text('damage'),
+    /** The same of the documents beside it. */
+    documentDamage: text('document_damage'),
   },
   (t) => [
     unique('firmware_model_name_version').on(t.model, t.kind, t.name, t.version).nullsNotDistinct(),

@@ -3,9 +3,14 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Firmware } from '../protocol/api.ts';
+import { ApiClient } from '../cli/api-client.ts';
+import { publish } from '../cli/publish.ts';
+import { openSigningKey } from '../cli/tuf-keys.ts';
+import { readPublished } from '../cli/tuf-push.ts';
+import { type Firmware, firmware } from '../protocol/api.ts';
 import { publishFirmware } from './publish.ts';
 import { eventually, type Skylark, startSkylark } from './skylark.ts';
 
@@ -87,6 +92,17 @@ function blobOf(bytes: Uint8Array): string {
     .find((file) => statSync(file).isFile() && readFileSync(file).equals(Buffer.from(bytes)));
   if (blob === undefined) throw new Error('these bytes are nowhere');
   return blob;
+}
+
+/** Objects under a prefix were put two days ago. */
+function growOld(prefix: string): void {
+  const stored = join(dirname(dirname(sky.facts.release_key)), 'edge');
+  for (const name of readdirSync(stored, { recursive: true, encoding: 'utf8' })) {
+    if (!name.includes('R2BucketObject') || !/[0-9a-f]{64}\.sqlite$/.test(name)) continue;
+    const db = new DatabaseSync(join(stored, name));
+    db.prepare('UPDATE _mf_objects SET uploaded = uploaded - 172800000 WHERE key LIKE ?').run(`${prefix}%`);
+    db.close();
+  }
 }
 
 async function putDocument(id: string, document: string, body: string): Promise<number> {
@@ -196,6 +212,78 @@ describe('the catalogue', () => {
     expect(await putDocument(published.id, 'advisory', 'CVE-1')).toBe(204);
     expect(await putDocument(published.id, 'advisory', 'CVE-1')).toBe(204);
     expect(await putDocument(published.id, 'advisory', 'CVE-2')).toBe(409);
+  });
+
+  it('signs an advisory that came after publication when it is published again, as no newer a release', async () => {
+    const key = await openSigningKey(readFileSync(sky.facts.release_key, 'utf8'));
+    const api = new ApiClient(sky.facts.url, sky.facts.api_key);
+    const row = await publishFirmware(sky, 'v6.2.0');
+    const later = await publishFirmware(sky, 'v6.3.0');
+    const target = async ({ version }: Firmware) =>
+      (await readPublished(sky.facts.url, 'TX-100'))?.signed.targets[`TX-100/${version}.bin`];
+    const before = await target(row);
+    expect(await putDocument(row.id, 'advisory', 'CVE-3')).toBe(204);
+    const described = await api.get(`/firmware/${row.id}`, firmware);
+    expect((await publish(api, described, key)).published_at).toBe(row.published_at);
+    expect(await target(row)).toEqual({
+      ...before,
+      custom: { ...before?.custom, advisory: checksumOf(Buffer.from('CVE-3')) },
+    });
+    const { version } = (await readPublished(sky.facts.url, 'TX-100'))?.signed ?? {};
+    for (const one of [described, later]) await publish(api, one, key);
+    expect((await readPublished(sky.facts.url, 'TX-100'))?.signed.version).toBe(version);
+  });
+
+  it('notices damaged and missing documents, and takes the same ones again', async () => {
+    const { body: row } = await uploadForm({ model: 'TX-5', version: 'v83' }, new Uint8Array(83));
+    const [sbom, advisory] = [`{"sbom":"${randomUUID()}"}`, `{"advisory":"${randomUUID()}"}`];
+    expect(await putDocument(row.id, 'sbom', sbom)).toBe(204);
+    expect(await putDocument(row.id, 'advisory', advisory)).toBe(204);
+    const damage = async () => {
+      const { body } = await sky.api('POST', `/firmware/${row.id}/check`);
+      return [body.damage, body.document_damage];
+    };
+    expect(await damage()).toEqual([null, null]);
+    writeFileSync(blobOf(Buffer.from(sbom)), sbom.toUpperCase());
+    await query("UPDATE firmware SET checked_at = now() - interval '31 days' WHERE id = $1", row.id);
+    expect((await sky.api('POST', '/upkeep')).status).toBe(204);
+    const { body: seen } = await sky.api('GET', `/firmware/${row.id}`);
+    expect([seen.damage, seen.document_damage]).toEqual([
+      null,
+      expect.stringMatching(/^sbom: they have the checksum sha256:[0-9a-f]{64} now$/),
+    ]);
+    expect((await sky.api('GET', '/metrics')).body.text).toMatch(/skylark_firmware_damaged\{store="r2"\} 1/);
+    expect(await putDocument(row.id, 'sbom', sbom)).toBe(204);
+    expect((await sky.api('GET', `/firmware/${row.id}`)).body.document_damage).toBeNull();
+    expect(await damage()).toEqual([null, null]);
+    const gone = '0'.repeat(64);
+    await query('UPDATE firmware SET advisory_sha256 = $2 WHERE id = $1', row.id, gone);
+    expect(await damage()).toEqual([null, 'advisory: they are missing']);
+    expect((await sky.api('DELETE', `/firmware/${row.id}`)).status).toBe(204);
+  });
+
+  it('removes documents that nothing has any more, a day later', async () => {
+    const [kept, replaced, deleted] = [randomUUID(), randomUUID(), randomUUID()];
+    const { body: row } = await uploadForm({ model: 'TX-5', version: 'v84' }, new Uint8Array(84));
+    const { body: other } = await uploadForm({ model: 'TX-5', version: 'v85' }, new Uint8Array(85));
+    for (const text of [replaced, kept]) expect(await putDocument(row.id, 'sbom', text)).toBe(204);
+    expect(await putDocument(other.id, 'advisory', deleted)).toBe(204);
+    expect((await sky.api('DELETE', `/firmware/${other.id}`)).status).toBe(204);
+    const there = () =>
+      [kept, replaced, deleted].map((text) => {
+        try {
+          return blobOf(Buffer.from(text)) !== '';
+        } catch {
+          return false;
+        }
+      });
+    await sky.api('POST', '/upkeep');
+    expect(there()).toEqual([true, true, true]);
+    growOld('documents/');
+    await sky.api('POST', '/upkeep');
+    await eventually('their bytes to go', async () => !there()[1] && !there()[2]);
+    expect(there()).toEqual([true, false, false]);
+    expect(await putDocument(row.id, 'sbom', kept)).toBe(204);
   });
 
   it('deletes only what nothing needs', async () => {

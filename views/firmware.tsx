@@ -32,6 +32,12 @@ export const FirmwarePage = (data: FirmwarePageData) => {
           The stored bytes are damaged: {f.damage}. Withdraw it, and upload it again under another version.
         </p>
       )}
+      {f.document_damage === null ? null : (
+        <p class="notice" data-tone="bad">
+          Documents stored beside it are damaged: {f.document_damage}. Store the same files again: “skylark
+          firmware upload” with --sbom and --advisory.
+        </p>
+      )}
       {f.state === 'withdrawn' ? (
         <p class="notice" data-tone="bad">
           Withdrawn <When at={f.withdrawn_at} now={now} />: {f.withdrawn_reason}. No device is offered it any

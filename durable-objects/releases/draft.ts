@@ -12,17 +12,22 @@ export interface Draft {
   signed: string;
 }
 
-/** A role's next metadata: what it had, and the release. */
+/**
+ * A role's next metadata: what it had, and the release. One that is there already, and gets another advisory, keeps its
+ * counter: it is no newer than it was.
+ */
 export function withRelease(
   current: Targets | undefined,
   version: number,
   release: Release,
   now: number,
 ): Targets {
+  const there = current?.targets[release.path];
+  const before = there?.hashes.sha256 === release.sha256 ? there.custom?.releaseCounter : undefined;
   const target: Target = {
     length: release.length,
     hashes: { sha256: release.sha256 },
-    custom: { ...release.custom, releaseCounter: version, rollbackFloor: 0 },
+    custom: { ...release.custom, releaseCounter: before ?? version, rollbackFloor: 0 },
   };
   return {
     _type: 'targets',
@@ -32,6 +37,13 @@ export function withRelease(
     targets: { ...current?.targets, [release.path]: target },
   };
 }
+
+/** Whether a role says all of this release. */
+export const isReleased = (current: Targets, release: Release): boolean =>
+  isDeepStrictEqual(
+    current.targets[release.path],
+    withRelease(current, current.version, release, 0).targets[release.path],
+  );
 
 /** Whether a draft's bytes say the same of a path as what would be made now. */
 export function isAbout(draft: string, path: string, made: Targets): boolean {

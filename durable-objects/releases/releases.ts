@@ -19,7 +19,7 @@ import { addFirmware, type FirmwareRow, type StoredArtifact } from '../../store/
 import { isWanted } from '../../store/firmware-upkeep.ts';
 import type { Env } from '../env.ts';
 import { Turns } from '../turns.ts';
-import { type Draft, isAbout, withRelease } from './draft.ts';
+import { type Draft, isAbout, isReleased, withRelease } from './draft.ts';
 import { Metadata } from './metadata.ts';
 import { takeRole, takeRoot, takeTargets } from './offline.ts';
 import { type Refused, refuse } from './refused.ts';
@@ -102,6 +102,13 @@ export class Releases extends DurableObject<Env> {
     return { role: role.name, keyids, threshold, bytes: new TextEncoder().encode(signed) };
   }
 
+  /** Whether the metadata say all of this release already. */
+  async isReleased(release: Release): Promise<boolean> {
+    const role = await this.#roleFor(release.path);
+    const current = 'refused' in role ? undefined : await this.#metadata.targets(role.name);
+    return current !== undefined && isReleased(current, release);
+  }
+
   /** Publishes a prepared release with the signatures made over its bytes. Published again, it is a success. */
   async publish(release: Release, { signatures }: Signatures): Promise<Refused | null> {
     return this.#turns.take(async () => {
@@ -110,7 +117,7 @@ export class Releases extends DurableObject<Env> {
       const current = await this.#metadata.targets(role.name);
       const spent = await this.#spent(release, current?.targets[release.path]);
       if (spent !== null) return spent;
-      if (current?.targets[release.path]?.hashes.sha256 === release.sha256) {
+      if (current !== undefined && isReleased(current, release)) {
         // After a crash its metadata may be stored, and the view still be the old one.
         if (await this.#metadata.isChanged()) await this.#metadata.publishView();
         return null;

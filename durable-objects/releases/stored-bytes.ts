@@ -70,13 +70,18 @@ export async function sweepJoined(bucket: R2Bucket, before: Date): Promise<void>
 const MOST_LISTED = 1000;
 
 async function* listAll(bucket: R2Bucket, prefix: string): AsyncGenerator<R2Object> {
+  for await (const objects of listPages(bucket, prefix)) yield* objects;
+}
+
+/** What lies under a prefix, as many at a time as can be deleted in one go. */
+export async function* listPages(bucket: R2Bucket, prefix: string): AsyncGenerator<R2Object[]> {
   for (let cursor: string | undefined; ; ) {
     const page = await bucket.list({
       prefix,
       include: ['customMetadata'],
       ...(cursor === undefined ? {} : { cursor }),
     });
-    yield* page.objects;
+    yield page.objects;
     if (!page.truncated) return;
     cursor = page.cursor;
   }

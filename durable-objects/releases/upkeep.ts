@@ -2,9 +2,17 @@
  * The daily care: firmware in R2 is read and compared, a little each day, and leftovers go; the months to come get
  * their place in the history, and what ended long ago moves to the archive.
  */
+import { FIRMWARE_DOCUMENTS } from '../../protocol/api.ts';
+import { firmwareTitle } from '../../protocol/target-path.ts';
 import { cacheKey } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
-import { listUnchecked, noteChecked } from '../../store/firmware-upkeep.ts';
+import { DOCUMENTS, documentKey, type FirmwareRow } from '../../store/firmware.ts';
+import {
+  listUnchecked,
+  noteChecked,
+  noteDocumentsChecked,
+  wantedDocuments,
+} from '../../store/firmware-upkeep.ts';
 import { deleteUpload, listAbandonedUploads, type UploadRow } from '../../store/firmware-uploads.ts';
 import { dropEventMonths, makeEventMonths } from '../../store/history.ts';
 import { archiveEnded } from '../campaign/archive.ts';
@@ -12,7 +20,7 @@ import { readSettings } from '../coordinator/settings.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
 import { digestObject } from './digest.ts';
-import { dropJoined, findBytes, sweepJoined } from './stored-bytes.ts';
+import { dropJoined, findBytes, listPages, sweepJoined } from './stored-bytes.ts';
 
 const DAY_MS = 86_400_000;
 /** Every firmware is read once in this time, unless there is more than a day's share of each day. */
@@ -29,7 +37,7 @@ export async function upkeep(env: Env): Promise<boolean> {
   const db = openDatabase(env);
   const now = Date.now();
   let more = false;
-  for (const job of [keepMonths, archive, checkSome, clearUploads]) {
+  for (const job of [keepMonths, archive, checkSome, clearUploads, clearDocuments]) {
     try {
       more = (await job(env, db, now)) === true || more;
     } catch (error) {
@@ -54,19 +62,51 @@ async function archive(env: Env, db: Database, now: number): Promise<boolean> {
   return archiveEnded(env, db, new Date(now - archive_after_days * DAY_MS));
 }
 
-/** Reads firmware and compares it with its hash; answers what is wrong, or null. */
-export async function checkBytes(env: Env, db: Database, sha256: string): Promise<string | null> {
+/**
+ * Reads firmware, and the documents beside it, and compares each with its hash; notes what is wrong with the bytes, and
+ * with the documents.
+ */
+export async function checkBytes(env: Env, db: Database, sha256: string): Promise<void> {
   const place = await findBytes(env.FIRMWARE, sha256);
-  const found = place && (await digestObject(env.FIRMWARE, place.key));
-  const damage =
-    found === undefined
-      ? 'they are missing'
-      : found === sha256
-        ? null
-        : `they have the checksum sha256:${found} now`;
-  await invalidate(env, (await noteChecked(db, sha256, damage)).map(cacheKey.firmware));
+  const damage = judge(sha256, place && (await digestObject(env.FIRMWARE, place.key)));
   if (damage !== null) say(`firmware sha256:${sha256} is damaged: ${damage}`);
-  return damage;
+  const rows = await noteChecked(db, sha256, damage);
+  for (const row of rows) await checkDocuments(env, db, row);
+  await invalidate(
+    env,
+    rows.map(({ id }) => cacheKey.firmware(id)),
+  );
+}
+
+/** Reads the documents beside a firmware and compares each with its hash; notes what is wrong. */
+export async function checkDocuments(env: Env, db: Database, row: FirmwareRow): Promise<void> {
+  const wrong: string[] = [];
+  for (const document of FIRMWARE_DOCUMENTS) {
+    const sha256 = document === 'sbom' ? row.sbomSha256 : row.advisorySha256;
+    if (sha256 === null) continue;
+    const damage = judge(sha256, await digestObject(env.FIRMWARE, documentKey(sha256)));
+    if (damage !== null) wrong.push(`${document}: ${damage}`);
+  }
+  if (wrong.length > 0) say(`documents of ${firmwareTitle(row)} are damaged: ${wrong.join('; ')}`);
+  const damage = wrong.length === 0 ? null : wrong.join('; ');
+  if (damage !== row.documentDamage) await noteDocumentsChecked(db, row.id, damage);
+}
+
+/** What is wrong with bytes in R2, which have `found` as their hash. */
+function judge(sha256: string, found: string | undefined): string | null {
+  if (found === undefined) return 'they are missing';
+  return found === sha256 ? null : `they have the checksum sha256:${found} now`;
+}
+
+/** Documents that were replaced, or whose firmware was deleted. A young one may be about to be noted. */
+async function clearDocuments(env: Env, db: Database, now: number): Promise<void> {
+  for await (const objects of listPages(env.FIRMWARE, DOCUMENTS)) {
+    const old = objects.filter(({ uploaded }) => uploaded.getTime() < now - DAY_MS);
+    const keys = new Map(old.map(({ key }) => [key.slice(DOCUMENTS.length), key]));
+    if (keys.size === 0) continue;
+    for (const sha256 of await wantedDocuments(db, [...keys.keys()])) keys.delete(sha256);
+    await env.FIRMWARE.delete([...keys.values()]);
+  }
 }
 
 async function checkSome(env: Env, db: Database, now: number): Promise<void> {

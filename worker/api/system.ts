@@ -164,9 +164,14 @@ system.get('/metrics', requires('firmware.read'), async (c) => {
       main: link.waiting,
     }),
     ...series('skylark_bridges_connected', 'Bridges on the command link', 'link', { main: link.bridges }),
-    ...series('skylark_firmware_damaged', 'Firmware whose stored bytes are damaged; alarm above 0', 'store', {
-      r2: damaged,
-    }),
+    ...series(
+      'skylark_firmware_damaged',
+      'Firmware whose stored bytes or documents are damaged; alarm above 0',
+      'store',
+      {
+        r2: damaged,
+      },
+    ),
     ...series(
       'skylark_tuf_seconds_left',
       'Until update metadata expires; alarm below 3 days: devices then refuse every update',

@@ -2,7 +2,7 @@
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import { invalidate } from '../../durable-objects/coordinator/stale-keys.ts';
 import { hex } from '../../durable-objects/releases/digest.ts';
-import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
+import { checkBytes, checkDocuments } from '../../durable-objects/releases/upkeep.ts';
 import {
   type Firmware,
   type FirmwareDescription,
@@ -164,13 +164,17 @@ export async function storeDocument(
   if (bytes.byteLength > MAX_DOCUMENT_BYTES)
     throw new ProblemError(413, 'Document too large', `At most ${MAX_DOCUMENT_BYTES} bytes.`);
   const sha256 = hex(await crypto.subtle.digest('SHA-256', bytes));
+  // The same bytes again mend damaged ones, and the daily job takes no young document for one that nobody wants.
   await c.env.FIRMWARE.put(documentKey(sha256), bytes, {
     sha256,
-    onlyIf: { etagDoesNotMatch: '*' },
     httpMetadata: { contentType: c.req.header('Content-Type') ?? 'application/octet-stream' },
   });
   if (!(await setDocument(c.var.db, row.id, document, sha256))) {
     throw new ProblemError(409, 'Document is fixed', 'It was published with another one: raise the version.');
+  }
+  if (row.documentDamage !== null) {
+    const now = await findFirmware(c.var.db, row.id);
+    if (now !== undefined) await checkDocuments(c.env, c.var.db, now);
   }
   await firmwareChanged(c, row.id);
   const { actor } = c.var.principal;
@@ -178,10 +182,12 @@ export async function storeDocument(
   await auditEntry(c.var.db, { actor, action: `firmware.${document}`, subject, detail: { sha256 } });
 }
 
-/** Reads the stored bytes now and compares them with their hash; the daily job does it by itself. */
+/** Reads the stored bytes and documents now and compares them with their hashes; the daily job does it by itself. */
 export async function checkFirmware(c: AppContext, row: FirmwareRow): Promise<FirmwareRow> {
-  const damage = await checkBytes(c.env, c.var.db, row.sha256);
-  return { ...row, damage, checkedAt: new Date() };
+  await checkBytes(c.env, c.var.db, row.sha256);
+  const now = await findFirmware(c.var.db, row.id);
+  if (now === undefined) throw new ProblemError(404, 'No such firmware');
+  return now;
 }
 
 /** Deletes firmware nothing needs; the bytes go when nothing else has the same. */

@@ -31,15 +31,19 @@ export async function prepareRelease(c: AppContext, row: FirmwareRow): Promise<E
   return 'refused' in prepared ? throwRefusal(prepared) : prepared;
 }
 
-/** Publishes with these signatures. A crash after the metadata is out is mended by publishing again. */
+/**
+ * Publishes with these signatures. A crash after the metadata is out is mended by publishing again; so does an advisory
+ * that came later get into the metadata.
+ */
 export async function publishRelease(
   c: AppContext,
   row: FirmwareRow,
   signed: Signatures,
 ): Promise<FirmwareRow> {
-  if (row.state === 'published') return row;
+  const [release, releases] = [releaseOf(row), c.env.RELEASES.getByName('main')];
+  if (row.state === 'published' && (await releases.isReleased(release))) return row;
   mustBePublishable(row);
-  const refused = await c.env.RELEASES.getByName('main').publish(releaseOf(row), signed);
+  const refused = await releases.publish(release, signed);
   if (refused !== null) throwRefusal(refused);
   const published = await markPublished(c.var.db, row.id);
   if (published === undefined) throw new ProblemError(404, 'No such firmware');

@@ -1,0 +1,1 @@
+ALTER TABLE "firmware" ADD COLUMN "document_damage" text;
