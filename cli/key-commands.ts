@@ -66,7 +66,13 @@ keys
     const made = await initRepository(dir, wanted);
     const files = Object.entries(made.keyFiles).filter(([name]) => !(name in given));
     print(made, () =>
-      [...files.map(([, file]) => file), ...made.moreRootFiles, made.rootFile, made.targetsFile].join('\n'),
+      [
+        ...files.map(([, file]) => file),
+        ...made.moreRootFiles,
+        made.rootFile,
+        made.targetsFile,
+        ...made.roleFiles,
+      ].join('\n'),
     );
   });
 

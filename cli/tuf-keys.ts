@@ -25,6 +25,8 @@ export interface Repository {
   moreRootFiles: string[];
   rootFile: string;
   targetsFile: string;
+  /** The first, empty metadata of each role that speaks for models. */
+  roleFiles: string[];
 }
 
 export interface RepositoryOptions {
@@ -41,8 +43,8 @@ export interface RepositoryOptions {
 }
 
 /**
- * Makes whatever is missing in `directory`: the keys, `1.root.json`, and `1.targets.json`, which trusts the release
- * key with the models. What is there stays as it is.
+ * Makes whatever is missing in `directory`: the keys, `1.root.json`, `1.targets.json`, which trusts the release key with
+ * the models, and `1.{role}.json` for each of them. What is there stays as it is.
  */
 export async function initRepository(
   directory: string,
@@ -69,13 +71,14 @@ export async function initRepository(
   const [rootFile, targetsFile] = [fileOf(directory, 1, 'root'), fileOf(directory, 1, 'targets')];
   if (!existsSync(rootFile)) writeSigned(rootFile, firstRoot(roots, rootThreshold, targets, online), roots);
   if (!existsSync(targetsFile)) writeSigned(targetsFile, firstTargets(release, options), [targets]);
+  const roleFiles = writeFirstRoles(directory, release);
   const keyFiles = {
     root: file('root'),
     targets: file('targets'),
     release: file('release'),
     online: file('online'),
   };
-  return { keyFiles, moreRootFiles, rootFile, targetsFile };
+  return { keyFiles, moreRootFiles, rootFile, targetsFile, roleFiles };
 }
 
 /** Throws where no role for a model can have this name. */
@@ -149,15 +152,35 @@ export const delegation = (name: string, keyids: string[], forModel = '*'): Dele
   terminating: true,
 });
 
+/** What a role says that has released nothing. */
+export const emptyTargets = (version: number): Targets => ({
+  _type: 'targets',
+  spec_version: SPEC_VERSION,
+  version,
+  expires: inDays(TARGETS_DAYS),
+  targets: {},
+});
+
+/**
+ * Empty metadata for each role, before it has released anything: a snapshot that lacks a role makes clients fail when
+ * they look for a target that role might have (TUF §5.6.7). Once targets were replaced other keys may be trusted.
+ */
+function writeFirstRoles(directory: string, release: SigningKey): string[] {
+  const targets = latestTargets(directory)?.signed;
+  if (targets?.version !== 1) return [];
+  return (targets.delegations?.roles ?? [])
+    .filter(({ keyids }) => keyids.includes(release.id))
+    .map(({ name }) => {
+      const file = fileOf(directory, 1, name);
+      return existsSync(file) ? file : writeSigned(file, emptyTargets(1), [release]);
+    });
+}
+
 function firstTargets(release: SigningKey, { models = [], anyModel }: RepositoryOptions): Targets {
   const roles = models.map((name) => delegation(name, [release.id], name));
   if (anyModel ?? models.length === 0) roles.push(delegation(ANY_MODEL, [release.id]));
   return {
-    _type: 'targets',
-    spec_version: SPEC_VERSION,
-    version: 1,
-    expires: inDays(TARGETS_DAYS),
-    targets: {},
+    ...emptyTargets(1),
     delegations: { keys: { [release.id]: release.public }, roles },
   };
 }

@@ -5,7 +5,7 @@
 import type { DelegatedRole, RoleKeys, Targets } from '../protocol/tuf.ts';
 import { CommandFailed } from './api-client.ts';
 import type { SigningKey } from './signing-key.ts';
-import { ANY_MODEL, delegation, mustBeRoleOfModel } from './tuf-keys.ts';
+import { ANY_MODEL, delegation, emptyTargets, mustBeRoleOfModel } from './tuf-keys.ts';
 import { type Rotation, type RotationOptions, Workshop } from './tuf-workshop.ts';
 
 const only = (role: RoleKeys, ...keys: SigningKey[]): RoleKeys => ({
@@ -128,14 +128,10 @@ export async function delegateModel(options: RotationOptions, model: string): Pr
     }));
   // Behind the role that has its releases now, or may get some: so it speaks for nothing before it has them too.
   place((roles) => [...roles, role]);
-  if (before !== undefined && own.length > 0) {
-    const moved = {
-      ...before,
-      version: shop.versionAfter(model, before),
-      targets: Object.fromEntries(own),
-    };
-    shop.writeRole(model, moved, [key]);
-  }
+  // Also where it has none: a snapshot that lacks a role makes clients fail (TUF §5.6.7).
+  const version = shop.versionAfter(model, before);
+  const first = { ...(before ?? emptyTargets(version)), version, targets: Object.fromEntries(own) };
+  shop.writeRole(model, first, [key]);
   place((roles) => [role, ...roles]);
   return shop.rotation;
 }

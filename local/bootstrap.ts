@@ -1,5 +1,6 @@
 /** The first things a new Skylark needs: somebody who may sign in, an API key, the signed metadata. Idempotent. */
 import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { Client } from 'pg';
 import type { Repository } from '../cli/tuf-keys.ts';
 import { hashPassword } from '../store/credentials.ts';
@@ -24,11 +25,12 @@ export async function seedAccounts(databaseUrl: string, secrets: Secrets): Promi
   }
 }
 
-/** Hands the offline-signed root and targets to the edge. Those it has already are left alone. */
+/** Hands the offline-signed root, targets and first roles to the edge. Those it has already are left alone. */
 export async function putMetadata(url: string, apiKey: string, repository: Repository): Promise<void> {
   for (const [name, file] of [
     ['1.root.json', repository.rootFile],
     ['1.targets.json', repository.targetsFile],
+    ...repository.roleFiles.map((file) => [basename(file), file] as const),
   ] as const) {
     if ((await fetch(`${url}/tuf/${name}`)).ok) continue;
     const response = await fetch(`${url}/api/v1/tuf/${name}`, {

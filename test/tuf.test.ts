@@ -67,6 +67,14 @@ describe('the update metadata, as devices in the field see it', () => {
     await sky.stop();
   });
 
+  it('says of a model for which nothing was released that there is nothing, and nothing else', async () => {
+    expect(await find('TX-100/v1.bin')).toBeUndefined();
+    expect(await find('TX-999/v1.bin')).toBeUndefined();
+    await delegateModel(options, 'TX-0');
+    await push();
+    expect(await find('TX-0/v1.bin')).toBeUndefined();
+  });
+
   it('is read by an unmodified client, by the role of its model', async () => {
     const sha256 = await release('TX-100', 'v1', sky.facts.release_key);
     expect(await find('TX-100/v1.bin')).toBe(sha256);
