@@ -1,8 +1,9 @@
 /** Who may come in: people with a password and a session, programs with an API key. */
 import { and, eq, gt, isNull, lt, ne, or, sql } from 'drizzle-orm';
-import type { ApiKey, Role, User } from '../protocol/api.ts';
+import type { ApiKey, Page, Paging, Role, User } from '../protocol/api.ts';
 import type { Database } from './connection.ts';
 import { apiKeyId, digestSecret, newSecret, sameSecret } from './credentials.ts';
+import { nameAndIdKey, nameKey, pageOf, readCursor } from './page.ts';
 import { apiKeys, sessions, users } from './schema.ts';
 
 export type UserRow = typeof users.$inferSelect;
@@ -99,8 +100,21 @@ const userOf = ({ id, email, role, createdAt }: UserRow): User => ({
   created_at: createdAt.toISOString(),
 });
 
-export async function listUsers(db: Database): Promise<User[]> {
-  return (await db.select().from(users).orderBy(users.email)).map(userOf);
+/** A page of users, by address. */
+export async function listUsers(db: Database, { limit, cursor }: Paging): Promise<Page<User>> {
+  const [after] = readCursor(cursor, nameKey) ?? [];
+  const rows = await db
+    .select()
+    .from(users)
+    .where(after === undefined ? undefined : gt(users.email, after))
+    .orderBy(users.email)
+    .limit(limit + 1);
+  return pageOf(rows, limit, (row) => [row.email], userOf);
+}
+
+export async function findUserById(db: Database, id: string): Promise<User | undefined> {
+  const [row] = await db.select().from(users).where(eq(users.id, id));
+  return row && userOf(row);
 }
 
 /** Adds a user; `undefined` where the address is taken. */
@@ -159,8 +173,26 @@ const keyOf = ({ id, name, role, createdAt, revokedAt }: typeof apiKeys.$inferSe
 });
 
 /** All API keys, also the revoked ones, by name. */
-export async function listApiKeys(db: Database): Promise<ApiKey[]> {
-  return (await db.select().from(apiKeys).orderBy(apiKeys.name, apiKeys.createdAt)).map(keyOf);
+/** A page of API keys, the revoked ones too, by name. */
+export async function listApiKeys(db: Database, { limit, cursor }: Paging): Promise<Page<ApiKey>> {
+  const after = readCursor(cursor, nameAndIdKey);
+  const rows = await db
+    .select()
+    .from(apiKeys)
+    .where(after && sql`(${apiKeys.name}, ${apiKeys.id}) > (${after[0]}, ${after[1]})`)
+    .orderBy(apiKeys.name, apiKeys.id)
+    .limit(limit + 1);
+  return pageOf(rows, limit, (row) => [row.name, row.id], keyOf);
+}
+
+/** Whether a key that counts has this name. */
+export async function isKeyName(db: Database, name: string): Promise<boolean> {
+  const rows = await db
+    .select({ id: apiKeys.id })
+    .from(apiKeys)
+    .where(and(eq(apiKeys.name, name), isNull(apiKeys.revokedAt)))
+    .limit(1);
+  return rows.length > 0;
 }
 
 /** Revokes a key; `undefined` where there is none with this id. Again, it changes nothing. */

@@ -7,6 +7,7 @@ import { isStorable } from '../protocol/identifiers.ts';
 const text = z.string().refine(isStorable);
 /** What a list is sorted by, as its cursors have it. */
 export const nameKey = z.tuple([text]);
+export const nameAndIdKey = z.tuple([text, text]);
 export const timeKey = z.tuple([z.iso.datetime(), text]);
 export const timeAndUuidKey = z.tuple([z.iso.datetime(), z.uuid()]);
 

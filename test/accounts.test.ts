@@ -75,6 +75,31 @@ describe('people', () => {
     expect((await sky.api('DELETE', `/users/${idOf(made)}`)).status).toBe(404);
   });
 
+  it('are listed in pages that leave nobody out, as are API keys', async () => {
+    for (const n of [1, 2, 3]) {
+      await sky.api('POST', '/users', { email: `page-${n}@example.com`, role: 'viewer' });
+      await sky.api('POST', '/api-keys', { name: `page-${n}`, role: 'viewer' });
+    }
+    for (const [path, name] of [
+      ['/users', 'email'],
+      ['/api-keys', 'name'],
+    ] as const) {
+      const { items: all } = (await sky.api('GET', `${path}?limit=200`)).body as { items: { id: string }[] };
+      const seen: { id: string }[] = [];
+      for (let cursor = ''; ; ) {
+        const { body } = await sky.api('GET', `${path}?limit=2${cursor}`);
+        const items = body.items as { id: string }[];
+        expect(items.length).toBeLessThanOrEqual(2);
+        seen.push(...items);
+        if (body.next_cursor === null) break;
+        cursor = `&cursor=${body.next_cursor}`;
+      }
+      expect(all.length, name).toBeGreaterThan(3);
+      expect(seen).toEqual(all);
+      expect((await sky.api('GET', `${path}?cursor=nonsense`)).status).toBe(400);
+    }
+  });
+
   it('always have an administrator among them', async () => {
     const { items } = (await sky.api('GET', '/users')).body as { items: { id: string }[] };
     const last = `/users/${items[0]?.id}`;

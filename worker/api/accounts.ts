@@ -46,11 +46,12 @@ export const accounts = router()
       method: 'get',
       path: '/users',
       tags,
-      summary: 'Who may sign in',
+      summary: 'Who may sign in, by address',
       middleware: [administer] as const,
-      responses: { 200: json(page(user), 'All of them') },
+      request: { query: paging },
+      responses: { 200: json(page(user), 'A page of them') },
     }),
-    async (c) => c.json({ items: await listUsers(c.var.db), next_cursor: null }, 200),
+    async (c) => c.json(await listUsers(c.var.db, c.req.valid('query')), 200),
   )
   .openapi(
     route({
@@ -102,11 +103,12 @@ export const accounts = router()
       method: 'get',
       path: '/api-keys',
       tags,
-      summary: 'API keys, also the revoked ones; never the keys themselves',
+      summary: 'API keys by name, also the revoked ones; never the keys themselves',
       middleware: [administer] as const,
-      responses: { 200: json(page(apiKey), 'All of them') },
+      request: { query: paging },
+      responses: { 200: json(page(apiKey), 'A page of them') },
     }),
-    async (c) => c.json({ items: await listApiKeys(c.var.db), next_cursor: null }, 200),
+    async (c) => c.json(await listApiKeys(c.var.db, c.req.valid('query')), 200),
   )
   .openapi(
     route({

@@ -10,6 +10,7 @@ import type {
 import * as accounts from '../../store/accounts.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { hashPassword, newApiKey, newSecret } from '../../store/credentials.ts';
+import { UUID } from '../../store/devices.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 
@@ -20,7 +21,7 @@ const note = (c: AppContext, action: string, subject: string, detail: Record<str
 
 /** Throws a 404. */
 export async function theUser(c: AppContext, id: string): Promise<User> {
-  const found = (await accounts.listUsers(c.var.db)).find((user) => user.id === id);
+  const found = UUID.test(id) ? await accounts.findUserById(c.var.db, id) : undefined;
   if (found === undefined) throw new ProblemError(404, 'No such user', 'Nobody has this id.');
   return found;
 }
@@ -76,8 +77,7 @@ export async function makeApiKey(
   c: AppContext,
   { name, role }: z.infer<typeof createApiKey>,
 ): Promise<ApiKey & { key: string }> {
-  const keys = await accounts.listApiKeys(c.var.db);
-  if (keys.some((key) => key.name === name && key.revoked_at === null)) {
+  if (await accounts.isKeyName(c.var.db, name)) {
     throw new ProblemError(
       409,
       'Name taken',

@@ -21,10 +21,13 @@ import { fieldsOf } from './query.ts';
 import { beginSession, signedIn, viewerOf } from './session.tsx';
 
 const PATH = '/settings/access';
+/** More than anybody has: the page shows them all. */
+const MOST = 1000;
 
 async function accessPage(c: AppContext, more: Partial<AccessData> = {}, status: 200 | 409 | 422 = 200) {
-  const [users, keys] = await Promise.all([listUsers(c.var.db), listApiKeys(c.var.db)]);
-  const content = <AccessPage users={users} keys={keys} me={viewerOf(c).email} {...more} />;
+  const all = { limit: MOST };
+  const [users, keys] = await Promise.all([listUsers(c.var.db, all), listApiKeys(c.var.db, all)]);
+  const content = <AccessPage users={users.items} keys={keys.items} me={viewerOf(c).email} {...more} />;
   return c.html(page('People and API keys', viewerOf(c), '/settings', content), status);
 }
 
