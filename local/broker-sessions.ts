@@ -16,36 +16,34 @@ const TABLES = `
   -- A killed process loses nothing of this; a laptop that loses its power may.
   PRAGMA synchronous = OFF;
   CREATE TABLE IF NOT EXISTS subscriptions (client_id TEXT, topic TEXT, qos INTEGER, PRIMARY KEY (client_id, topic));
-  CREATE TABLE IF NOT EXISTS accepted (id INTEGER PRIMARY KEY, topic TEXT, payload BLOB);
   CREATE TABLE IF NOT EXISTS waiting (
-    id INTEGER PRIMARY KEY, client_id TEXT, broker_id TEXT, counter INTEGER, topic TEXT, payload BLOB, qos INTEGER,
-    at INTEGER DEFAULT (unixepoch()), UNIQUE (client_id, broker_id, counter)
+    id INTEGER PRIMARY KEY, client_id TEXT, topic TEXT, payload BLOB, at INTEGER DEFAULT (unixepoch())
   );`;
 
 const subscriptionRow = z.object({ client_id: z.string(), topic: z.string(), qos: z.literal([0, 1, 2]) });
-const acceptedRow = z.object({ id: z.int(), topic: z.string(), payload: z.instanceof(Uint8Array) });
-const waitingRow = acceptedRow.omit({ id: true }).extend({
+const waitingRow = z.object({
+  id: z.int(),
   client_id: z.string(),
-  broker_id: z.string(),
-  counter: z.int(),
-  qos: z.literal([0, 1, 2]),
+  topic: z.string(),
+  payload: z.instanceof(Uint8Array),
 });
 
 type Packet = Parameters<MemoryPersistence['outgoingEnqueue']>[1];
 /** Nothing else is ever enqueued. */
 type Enqueued = Extract<Packet, { cmd: 'publish' }>;
 type Session = Parameters<MemoryPersistence['outgoingEnqueue']>[0];
+type RowId = number | bigint;
 
 export class Sessions extends MemoryPersistence {
   readonly #db: DatabaseSync;
   readonly #insert;
   readonly #remove;
-  readonly #accept;
-  readonly #finish;
   /** Rows of messages that are accepted and not yet with every session, by their payload: Aedes copies all else. */
-  readonly #accepted = new WeakMap<object, number | bigint>();
+  readonly #accepted = new WeakMap<object, Map<string, RowId>>();
+  /** Rows by session and message. */
+  readonly #rows = new Map<string, RowId>();
   /** Which message a session has under which packet id. */
-  readonly #sent = new Map<string, Packet>();
+  readonly #sent = new Map<string, string>();
   #commit: Promise<void> | undefined;
 
   /** Opens the file, or makes it. */
@@ -55,15 +53,8 @@ export class Sessions extends MemoryPersistence {
     if (file !== ':memory:') closeSync(openSync(file, 'a', 0o600));
     this.#db = new DatabaseSync(file);
     this.#db.exec(TABLES);
-    this.#insert = this.#db.prepare(
-      `INSERT INTO waiting (client_id, broker_id, counter, topic, payload, qos) VALUES (?, ?, ?, ?, ?, ?)
-       ON CONFLICT DO NOTHING`,
-    );
-    this.#remove = this.#db.prepare(
-      'DELETE FROM waiting WHERE client_id = ? AND broker_id = ? AND counter = ?',
-    );
-    this.#accept = this.#db.prepare('INSERT INTO accepted (topic, payload) VALUES (?, ?)');
-    this.#finish = this.#db.prepare('DELETE FROM accepted WHERE id = ?');
+    this.#insert = this.#db.prepare('INSERT INTO waiting (client_id, topic, payload) VALUES (?, ?, ?)');
+    this.#remove = this.#db.prepare('DELETE FROM waiting WHERE id = ?');
   }
 
   override async setup(broker: unknown): Promise<void> {
@@ -74,31 +65,22 @@ export class Sessions extends MemoryPersistence {
     }
     this.#db.prepare('DELETE FROM waiting WHERE at < unixepoch() - ?').run(KEPT_S);
     for (const row of this.#db.prepare('SELECT * FROM waiting ORDER BY id').iterate()) {
-      const { client_id, broker_id, counter, topic, payload, qos } = waitingRow.parse(row);
-      const packet = { ...message(topic, payload), qos, brokerId: broker_id, brokerCounter: counter };
+      const { id, client_id, topic, payload } = waitingRow.parse(row);
+      const packet = { ...message(topic, payload), brokerId: 'file', brokerCounter: id };
       await super.outgoingEnqueue({ clientId: client_id }, packet);
+      this.#rows.set(nameOf(client_id, packet), id);
     }
   }
 
-  /** Resolves when a packet will reach every session, whatever becomes of this process: now it may be acknowledged. */
+  /** Resolves when a message will reach every session, whatever becomes of this process: now it may be acknowledged. */
   async accept({ topic, payload }: PublishPacket): Promise<void> {
+    const to = await this.subscriptionsByTopic(topic);
+    if (to.length === 0) return;
     const committed = this.#write();
+    const rows = to.map(({ clientId }) => [clientId, this.#add(clientId, topic, payload)] as const);
     // What comes over the wire is never a string.
-    this.#accepted.set(payload as Buffer, this.#accept.run(topic, payload).lastInsertRowid);
+    this.#accepted.set(payload as Buffer, new Map(rows));
     await committed;
-  }
-
-  /** What was accepted, and not yet with every session when the process ended: to be published again. */
-  unfinished(): PublishPacket[] {
-    return this.#db
-      .prepare('SELECT * FROM accepted ORDER BY id')
-      .all()
-      .map((row) => {
-        const { id, topic, payload } = acceptedRow.parse(row);
-        const packet = message(topic, payload);
-        this.#accepted.set(packet.payload, id);
-        return packet;
-      });
   }
 
   override async addSubscriptions(client: Client, subscriptions: Subscription[]): Promise<void> {
@@ -130,27 +112,34 @@ export class Sessions extends MemoryPersistence {
 
   override async outgoingEnqueueCombi(to: Session[], packet: Packet): Promise<void> {
     await super.outgoingEnqueueCombi(to, packet);
-    const { brokerId, brokerCounter, topic, payload, qos } = packet as Enqueued;
-    const accepted = this.#accepted.get(payload as Buffer);
-    if (accepted === undefined && to.length === 0) return;
-    void this.#write();
-    for (const { clientId } of to) this.#insert.run(clientId, brokerId, brokerCounter, topic, payload, qos);
-    if (accepted !== undefined) this.#finish.run(accepted);
+    const { topic, payload } = packet as Enqueued;
+    const accepted = this.#accepted.get(payload as Buffer) ?? new Map<string, RowId>();
+    if (to.length > 0 || accepted.size > 0) void this.#write();
+    for (const { clientId } of to) {
+      const row = accepted.get(clientId) ?? this.#add(clientId, topic, payload);
+      this.#rows.set(nameOf(clientId, packet), row);
+      accepted.delete(clientId);
+    }
+    // Of sessions that ended in between.
+    for (const row of accepted.values()) this.#remove.run(row);
   }
 
   override async outgoingUpdate(client: Client, packet: Packet): Promise<void> {
     await super.outgoingUpdate(client, packet);
-    if (packet.cmd === 'publish') this.#sent.set(`${client.id} ${packet.messageId}`, packet);
+    if (packet.cmd === 'publish')
+      this.#sent.set(`${client.id} ${packet.messageId}`, nameOf(client.id, packet));
   }
 
   override async outgoingClearMessageId(client: Client, packet: Packet): Promise<Packet> {
     const cleared = await super.outgoingClearMessageId(client, packet);
-    const key = `${client.id} ${packet.messageId}`;
-    const { brokerId, brokerCounter } = this.#sent.get(key) ?? {};
-    this.#sent.delete(key);
-    if (brokerId === undefined || brokerCounter === undefined) return cleared;
+    const sent = `${client.id} ${packet.messageId}`;
+    const name = this.#sent.get(sent) ?? '';
+    const row = this.#rows.get(name);
+    if (row === undefined) return cleared;
+    this.#sent.delete(sent);
+    this.#rows.delete(name);
     void this.#write();
-    this.#remove.run(client.id, brokerId, brokerCounter);
+    this.#remove.run(row);
     return cleared;
   }
 
@@ -158,6 +147,10 @@ export class Sessions extends MemoryPersistence {
     await this.#commit;
     this.#db.close();
     await super.destroy();
+  }
+
+  #add(clientId: string, topic: string, payload: string | Buffer): RowId {
+    return this.#insert.run(clientId, topic, payload).lastInsertRowid;
   }
 
   /** Begins a transaction, or joins the one of this turn; resolves when it is on its way to the disk. */
@@ -177,6 +170,9 @@ export class Sessions extends MemoryPersistence {
 
 /** Of a session's client nothing but its name is looked at. */
 const session = (id: string) => ({ id }) as Client;
+
+const nameOf = (clientId: string, { brokerId, brokerCounter }: Packet): string =>
+  `${clientId} ${brokerId} ${brokerCounter}`;
 
 const message = (topic: string, payload: Uint8Array) => ({
   cmd: 'publish' as const,

@@ -126,11 +126,6 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
   const timer = setInterval(readCrl, CRL_EVERY_MS);
   await readCrl();
 
-  for (const packet of sessions.unfinished()) {
-    await new Promise<void>((resolve, reject) =>
-      aedes.publish(packet, (error) => (error ? reject(error) : resolve())),
-    );
-  }
   const server = createServer(
     {
       ca: options.ca,

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Client } from 'aedes';
 import { connectAsync, connect as connectMqtt } from 'mqtt';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Authority, openAuthority } from '../local/authority.ts';
@@ -101,24 +102,26 @@ describe('the embedded broker, killed outright', () => {
 });
 
 describe('sessions of the embedded broker', () => {
-  it('a message on its way to them when the broker dies is still to be published; its file is for its owner only', async () => {
+  it('have a message that was on its way to them when the broker died; their file is for its owner only', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'skylark-sessions-'));
     const file = join(directory, 'broker.sqlite');
-    const packet = (payload: string) => ({
+    const client = { id: 'D1' } as Client;
+    const packet = {
       cmd: 'publish' as const,
       topic: 'devices/D1/command',
-      payload: Buffer.from(payload),
+      payload: Buffer.from('1'),
       qos: 1 as const,
       retain: false,
       dup: false,
-    });
+    };
     const before = new Sessions(file);
-    const [finished, unfinished] = [packet('1'), packet('2')];
-    await Promise.all([before.accept(finished), before.accept(unfinished)]);
-    await before.outgoingEnqueueCombi([], { ...finished, brokerId: 'b', brokerCounter: 1 });
+    await before.addSubscriptions(client, [{ topic: packet.topic, qos: 1 }]);
+    await before.accept(packet);
     await before.destroy();
     const after = new Sessions(file);
-    expect(after.unfinished().map(({ payload }) => String(payload))).toEqual(['2']);
+    await after.setup({});
+    const waiting = await after.outgoingStream(client).toArray();
+    expect(waiting.map(({ payload }: typeof packet) => String(payload))).toEqual(['1']);
     expect(statSync(file).mode & 0o777).toBe(0o600);
     await after.destroy();
     rmSync(directory, { recursive: true });
