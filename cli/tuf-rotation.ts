@@ -76,9 +76,11 @@ export async function rotateOnline(options: RotationOptions, finish: boolean): P
 export async function rotateRelease(options: RotationOptions, name: string): Promise<Rotation> {
   const shop = await Workshop.open(options);
   const all = shop.targets.delegations?.roles ?? [];
-  const chosen = all.find((role) => role.name === name);
+  const chosen = all.find((role) => role.name === name) ?? (name === ANY_MODEL ? ofSeveral(all) : undefined);
   if (chosen === undefined)
-    throw new CommandFailed(`there is no role ${name}: there are ${all.map((role) => role.name).join(', ')}`);
+    throw new CommandFailed(
+      `there is no role ${name}: say which of ${all.map((role) => role.name).join(', ')} gets a new key`,
+    );
   const same = all.filter((role) => role.keyids.some((id) => chosen.keyids.includes(id)));
   const replaced = name === ANY_MODEL ? same : [chosen];
   const shared = replaced.find(({ threshold, keyids }) => threshold > 1 || keyids.length > 1);
@@ -107,6 +109,13 @@ export async function rotateRelease(options: RotationOptions, name: string): Pro
     shop.writeRole(role, { ...metadata, version: shop.versionAfter(role, metadata) }, [key]);
   trust(only);
   return shop.rotation;
+}
+
+/** Where no role speaks for all models, the release key is the one that several have, or the only one. */
+function ofSeveral(roles: readonly DelegatedRole[]): DelegatedRole | undefined {
+  const groups = [...Map.groupBy(roles, ({ keyids }) => keyids.join()).values()];
+  const [shared, ...others] = roles.length === 1 ? groups : groups.filter((group) => group.length > 1);
+  return others.length === 0 ? shared?.[0] : undefined;
 }
 
 /** A role of its own for a model, with a key of its own. What was released for the model moves to it. */

@@ -39,12 +39,16 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
   /** The one each device came with last: of a CA of one's own no list says which they are. */
   const latest = new Map<string, string>();
   const sessions = new Sessions(options.sessionsFile ?? ':memory:');
-  const aedes = await Aedes.createBroker({ heartbeatInterval: 60_000, persistence: sessions });
+  const aedes = await Aedes.createBroker({
+    heartbeatInterval: 60_000,
+    persistence: sessions,
+    maxClientsIdLength: 256,
+  });
   /** From its first subscription on, what comes for a bridge is kept for it; before, it would be acknowledged and lost. */
   let bridged = (await sessions.subscriptionsByTopic(upTopic('any', 'status'))).length > 0;
   const of = (client: Client | null) => (client === null ? undefined : identities.get(client.conn));
 
-  aedes.preConnect = (client, _packet, done) => {
+  aedes.preConnect = (client, packet, done) => {
     const identity = identityOf(client.conn as TLSSocket);
     if (identity === undefined)
       return done(new Error('the certificate names neither a device nor the bridge'), false);
@@ -52,6 +56,8 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
       return done(new Error('no bridge has subscribed yet'), false);
     }
     identities.set(client.conn, identity);
+    // A session is of one identity: whoever comes with another's client ID must not end it, nor take what waits in it.
+    if (packet.clientId !== '') packet.clientId = `${ownerOf(identity)}/${packet.clientId}`;
     if (identity.kind === 'device') latest.set(identity.serial_no, identity.certificate);
     done(null, true);
   };
@@ -165,6 +171,9 @@ function identityOf(socket: TLSSocket): Identity | undefined {
 
 /** Certificate serial numbers are written with and without leading zeros, in either case. */
 const normal = (hex: string): string => hex.toLowerCase().replace(/^0+/, '');
+
+const ownerOf = (identity: Identity): string =>
+  identity.kind === 'bridge' ? 'bridge' : `device/${identity.serial_no}`;
 
 function mayPublish(identity: Identity, topic: string): boolean {
   if (identity.kind === 'bridge') return /^devices\/[^/+#]+\/command$/.test(topic) || DISCONNECT.test(topic);

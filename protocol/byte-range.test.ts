@@ -19,6 +19,8 @@ describe('the Range header (RFC 9110 §14)', () => {
     ['items=0-1', { kind: 'full' }],
     ['bytes=-', { kind: 'full' }],
     ['bytes=a-b', { kind: 'full' }],
+    ['bytes=1 - 2', { kind: 'full' }],
+    ['bytes = 1-2', { kind: 'full' }],
     ['', { kind: 'full' }],
     [undefined, { kind: 'full' }],
   ])('%s of 100 bytes', (header, expected) => {

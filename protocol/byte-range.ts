@@ -18,7 +18,7 @@ export const isPlainRange = (header: string | undefined): header is string =>
  * reversed ones and garbage are ignored, as §14.2 allows or demands.
  */
 export function parseByteRange(header: string | undefined, size: number): ByteRange {
-  const match = /^bytes\s*=\s*(\d*)\s*-\s*(\d*)$/i.exec(header?.trim() ?? '');
+  const match = /^bytes=(\d*)-(\d*)$/i.exec(header?.trim() ?? '');
   const [, first = '', last = ''] = match ?? [];
   if (match === null || (first === '' && last === '')) return FULL;
   if (first === '') return suffix(Number(last), size);

@@ -23,8 +23,8 @@ describe('at the border of the API', () => {
   afterAll(() => sky.stop());
 
   it.each([
-    ['DELETE', '/devices', 'GET'],
-    ['PATCH', '/devices/D1', 'GET, PUT, DELETE'],
+    ['DELETE', '/devices', 'GET, HEAD'],
+    ['PATCH', '/devices/D1', 'GET, HEAD, PUT, DELETE'],
     ['GET', '/auth/token', 'POST'],
   ])('%s %s is answered with the methods there are', async (method, path, allowed) => {
     const answer = await raw(method, path, {});

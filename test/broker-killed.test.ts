@@ -90,6 +90,21 @@ describe('the embedded broker, killed outright', () => {
     expect(await waited('bridge', authority.bridge, '2')).toEqual(['1', '2']);
   });
 
+  it('keeps the session of a client apart from that of another who comes with its client ID', async () => {
+    const evil = await (await openSigner(authority.ca.certFile))('EVIL');
+    const bridge = await connect('bridge', authority.bridge, 'devices/+/status');
+    await (await connect('D1', device, 'devices/D1/command')).endAsync();
+    await bridge.publishAsync('devices/D1/command', '1', { qos: 1 });
+    for (const name of ['D1', 'bridge']) {
+      const intruder = await connectAsync(url(), { ...lasting(name, evil), clean: true });
+      await intruder.endAsync();
+      await (await connect(name, evil)).endAsync();
+    }
+    expect(bridge.connected).toBe(true);
+    await bridge.publishAsync('devices/D1/command', '2', { qos: 1 });
+    expect(await waited('D1', device, '2')).toEqual(['1', '2']);
+  });
+
   it('brings nothing again that was acknowledged to it', async () => {
     await (await connect('bridge', authority.bridge, 'devices/+/status')).endAsync();
     const one = await connect('D1', device);

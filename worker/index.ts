@@ -63,6 +63,7 @@ app.route('/', pages);
 
 app.notFound((c) => {
   const allowed = METHODS.filter((method) => answers(method, c.req.path));
+  if (allowed[0] === 'GET') allowed.splice(1, 0, 'HEAD');
   if (allowed.length > 0) {
     const answer = problem(
       405,

@@ -102,6 +102,7 @@ firmwareUploads.put('/firmware/uploads/:id/parts/:n', write, async (c) => {
   if (bytes === null) throw new ProblemError(422, 'Empty part', "Send the part's bytes as the body.");
   const id = uuidParam.safeParse({ id: c.req.param('id') });
   if (!id.success) throw new ProblemError(404, 'No such upload');
-  await storePart(c, id.data.id, Number(c.req.param('n')), bytes);
+  const n = c.req.param('n');
+  await storePart(c, id.data.id, /^\d{1,5}$/.test(n) ? Number(n) : Number.NaN, bytes);
   return c.body(null, 204);
 });
