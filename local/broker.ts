@@ -73,7 +73,9 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
     if (identity !== undefined && mayPublish(identity, packet.topic)) {
       // Nothing is kept for later subscribers: what a device said once, a bridge must not hear again each time it comes.
       packet.retain = false;
-      if (packet.qos !== 1) return done(null);
+      // In a turn of its own: one that overtakes another on its way makes Aedes take that one for a duplicate.
+      if (packet.qos === 0) return void setImmediate(done, null);
+      if (packet.qos === 2) return done(null);
       // At QoS 1 Aedes acknowledges first and publishes then; at QoS 2 the other way round.
       sessions.accept(packet).then(() => done(null), done);
       return;

@@ -8,6 +8,11 @@ import { z } from 'zod';
 
 export const SPEC_VERSION = '1.0.31';
 
+/** No role may say more, so that clients take it (tuf-js: 5 MB) and an object can keep it (2 MB a value). */
+export const MAX_METADATA_BYTES = 1_500_000;
+/** What its signatures may take beside. */
+export const MAX_ENVELOPE_BYTES = MAX_METADATA_BYTES + 100_000;
+
 const hex = (bytes: number) => z.string().regex(new RegExp(`^[0-9a-f]{${bytes * 2}}$`));
 const keyId = hex(32);
 

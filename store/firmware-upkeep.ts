@@ -1,5 +1,5 @@
 /** What the daily upkeep of the stored bytes reads and notes. */
-import { asc, type Column, count, eq, inArray, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
+import { and, asc, type Column, count, eq, inArray, isNotNull, isNull, lt, or, sql } from 'drizzle-orm';
 import type { Database } from './connection.ts';
 import type { FirmwareRow } from './firmware.ts';
 import { firmware, firmwareUploads } from './schema.ts';
@@ -36,6 +36,16 @@ export async function noteChecked(
 /** Notes what was found when the documents beside a firmware were read: nothing wrong, or what is. */
 export async function noteDocumentsChecked(db: Database, id: string, damage: string | null): Promise<void> {
   await db.update(firmware).set({ documentDamage: damage }).where(eq(firmware.id, id));
+}
+
+/** Firmware whose damaged documents may be whole now: this one, and all that have a document that was just stored. */
+export async function listMended(db: Database, id: string, sha256: string): Promise<FirmwareRow[]> {
+  const { sbomSha256, advisorySha256, documentDamage } = firmware;
+  const concerned = or(eq(firmware.id, id), eq(sbomSha256, sha256), eq(advisorySha256, sha256));
+  return db
+    .select()
+    .from(firmware)
+    .where(and(isNotNull(documentDamage), concerned));
 }
 
 /** Of these documents, those that some firmware has. */

@@ -1,6 +1,14 @@
 /** Why metadata was not taken. */
 export type Refused = {
-  refused: 'no_repository' | 'no_role' | 'stale' | 'bad_signature' | 'not_prepared' | 'would_break' | 'spent';
+  refused:
+    | 'no_repository'
+    | 'no_role'
+    | 'stale'
+    | 'bad_signature'
+    | 'not_prepared'
+    | 'would_break'
+    | 'spent'
+    | 'full';
   detail: string;
 };
 

@@ -4,6 +4,8 @@ import {
   canonicalBytes,
   envelope,
   keyIdOf,
+  MAX_ENVELOPE_BYTES,
+  MAX_METADATA_BYTES,
   openEnvelope,
   type PublicKey,
   SPEC_VERSION,
@@ -190,6 +192,39 @@ describe('publishing a release', () => {
     expect(await releases.publish(release('v2'), { signatures: [good] })).toMatchObject({
       refused: 'not_prepared',
     });
+  });
+
+  it('stops before a role says more than clients and a rotation of its key can take', async () => {
+    const { releases, releaseKey } = await repository('full');
+    const of = (version: number, count: number) => ({
+      _type: 'targets',
+      spec_version: SPEC_VERSION,
+      version,
+      expires,
+      targets: Object.fromEntries(
+        Array.from({ length: count }, (_, n) => {
+          const { path, length, sha256, custom } = release(`v${n}`);
+          const counted = { ...custom, releaseCounter: 1, rollbackFloor: 0 };
+          return [path, { length, hashes: { sha256 }, custom: counted }];
+        }),
+      ),
+    });
+    const each = canonicalBytes(of(1, 2001)).byteLength - canonicalBytes(of(1, 2000)).byteLength;
+    let version = 1;
+    let count = Math.floor(MAX_METADATA_BYTES / each) - 2;
+    expect(await releases.putRole('release', await sealed(releaseKey, of(1, count)))).toBeNull();
+    for (; ; count += 1) {
+      const prepared = await releases.prepare(release(`v${count}`));
+      if ('refused' in prepared) {
+        expect(prepared.refused).toBe('full');
+        break;
+      }
+      await publishAs(releases, `v${count}`, releaseKey);
+      version += 1;
+    }
+    // All of it can still be signed anew.
+    const { byteLength } = await read(`${version}.release.json`);
+    expect(byteLength).toBeLessThan(MAX_ENVELOPE_BYTES);
   });
 
   it('never releases other bytes under a path, nor one that was withdrawn', async () => {

@@ -9,6 +9,7 @@ import {
   canonicalBytes,
   envelope,
   goodSignatures,
+  MAX_METADATA_BYTES,
   roleForPath,
   type Target,
   type TargetCustom,
@@ -93,13 +94,19 @@ export class Releases extends DurableObject<Env> {
       known?.role === role.name && known.version === version && isAbout(known.signed, release.path, made)
         ? known.signed
         : new TextDecoder().decode(canonicalBytes(made));
+    const bytes = new TextEncoder().encode(signed);
+    if (bytes.byteLength > MAX_METADATA_BYTES)
+      return refuse(
+        'full',
+        `the metadata of role ${role.name} has no room for more releases: give models roles of their own with "skylark keys delegate"`,
+      );
     await this.ctx.storage.put(`draft:${release.firmware_id}`, {
       role: role.name,
       version,
       signed,
     } satisfies Draft);
     const { keyids, threshold } = role;
-    return { role: role.name, keyids, threshold, bytes: new TextEncoder().encode(signed) };
+    return { role: role.name, keyids, threshold, bytes };
   }
 
   /** Whether the metadata say all of this release already. */

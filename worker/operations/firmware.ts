@@ -26,6 +26,7 @@ import {
   type StoredArtifact,
   setDocument,
 } from '../../store/firmware.ts';
+import { listMended } from '../../store/firmware-upkeep.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { LARGEST_BYTES } from './objects.ts';
@@ -172,9 +173,9 @@ export async function storeDocument(
   if (!(await setDocument(c.var.db, row.id, document, sha256))) {
     throw new ProblemError(409, 'Document is fixed', 'It was published with another one: raise the version.');
   }
-  if (row.documentDamage !== null) {
-    const now = await findFirmware(c.var.db, row.id);
-    if (now !== undefined) await checkDocuments(c.env, c.var.db, now);
+  for (const damaged of await listMended(c.var.db, row.id, sha256)) {
+    await checkDocuments(c.env, c.var.db, damaged);
+    await firmwareChanged(c, damaged.id);
   }
   await firmwareChanged(c, row.id);
   const { actor } = c.var.principal;

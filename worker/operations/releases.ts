@@ -17,6 +17,7 @@ const STATUS = {
   not_prepared: 409,
   would_break: 409,
   spent: 409,
+  full: 409,
 } as const;
 
 function throwRefusal({ refused, detail }: Refused): never {

@@ -2,6 +2,7 @@
 import { z } from '@hono/zod-openapi';
 import { Hono } from 'hono';
 import type { Refused } from '../../durable-objects/releases/releases.ts';
+import { MAX_ENVELOPE_BYTES, openEnvelope, root, targets } from '../../protocol/tuf.ts';
 import { auditEntry } from '../../store/audit-log.ts';
 import { route, router } from '../api/route.ts';
 import { requires } from '../auth/principal.ts';
@@ -10,7 +11,6 @@ import { problem } from '../problem.ts';
 
 const NAME = /^(?:timestamp|[1-9]\d{0,9}\.[A-Za-z0-9][A-Za-z0-9._-]{0,63})\.json$/;
 const OFFLINE = /^[1-9]\d{0,9}\.((?!snapshot\.json|timestamp\.json)[A-Za-z0-9][A-Za-z0-9._-]{0,63})\.json$/;
-const MAX_BYTES = 512 * 1024;
 
 export const tuf = new Hono<AppEnv>().get('/tuf/:name', async (c) => {
   const name = c.req.param('name');
@@ -47,7 +47,8 @@ tufAdministration.put('/tuf/:name', requires('administer'), async (c) => {
       'Names are {version}.{role}.json; snapshot and timestamp are signed here.',
     );
   const file = new Uint8Array(await c.req.arrayBuffer());
-  if (file.byteLength > MAX_BYTES) return problem(413, 'Metadata too large', `At most ${MAX_BYTES} bytes.`);
+  if (file.byteLength > MAX_ENVELOPE_BYTES)
+    return problem(413, 'Metadata too large', `At most ${MAX_ENVELOPE_BYTES} bytes.`);
   const refused = await put(c, role, file);
   if (refused !== null)
     return problem(
@@ -64,11 +65,12 @@ tufAdministration.put('/tuf/:name', requires('administer'), async (c) => {
 });
 
 async function put(c: AppContext, role: string, file: Uint8Array): Promise<Refused | null> {
-  const releases = c.env.RELEASES.getByName('main');
   try {
-    if (role === 'root') return await releases.putRoot(file);
-    return await (role === 'targets' ? releases.putTargets(file) : releases.putRole(role, file));
+    openEnvelope(file, root.or(targets));
   } catch (error) {
     return { refused: 'bad_signature', detail: `not TUF metadata: ${String(error).slice(0, 300)}` };
   }
+  const releases = c.env.RELEASES.getByName('main');
+  if (role === 'root') return releases.putRoot(file);
+  return role === 'targets' ? releases.putTargets(file) : releases.putRole(role, file);
 }
