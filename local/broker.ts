@@ -88,7 +88,9 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
   };
   aedes.authorizeForward = (client, packet) => {
     const identity = of(client);
-    return identity !== undefined && mayReceive(identity, packet.topic) ? packet : null;
+    // Aedes forgets to lower it to the subscription's where that has wildcards.
+    const atMost = { ...packet, qos: packet.qos === 0 ? (0 as const) : (1 as const) };
+    return identity !== undefined && mayReceive(identity, packet.topic) ? atMost : null;
   };
   aedes.on('subscribe', (_subscriptions, client) => {
     bridged ||= of(client)?.kind === 'bridge';

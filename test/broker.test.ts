@@ -57,4 +57,23 @@ describe('the embedded broker', () => {
     ]);
     await Promise.all([device.endAsync(), back.endAsync()]);
   });
+
+  it('gives a bridge every message at once, whatever their QoS', async () => {
+    const bridge = await connect('bridge', authority.bridge);
+    await bridge.subscribeAsync('devices/+/status', { qos: 1 });
+    const device = await connect('D1', await (await openSigner(authority.ca.certFile))('D1'));
+    const said = Array.from({ length: 40 }, (_, n) => `${n}`);
+    const heard: string[] = [];
+    const all = new Promise<void>((resolve) =>
+      bridge.on('message', (_topic, payload) => {
+        heard.push(payload.toString());
+        if (heard.length === 3 * said.length) resolve();
+      }),
+    );
+    for (const n of said)
+      for (const qos of [1, 2, 0] as const) await device.publishAsync('devices/D1/status', n, { qos });
+    await all;
+    expect(heard.sort()).toEqual(said.flatMap((n) => [n, n, n]).sort());
+    await Promise.all([device.endAsync(), bridge.endAsync()]);
+  });
 });
