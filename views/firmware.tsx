@@ -29,13 +29,14 @@ export const FirmwarePage = (data: FirmwarePageData) => {
       )}
       {f.damage === null ? null : (
         <p class="notice" data-tone="bad">
-          The stored bytes are damaged: {f.damage}. Withdraw it, and upload it again under another version.
+          The stored bytes are damaged: {f.damage}. Upload the same file under the same version again: that
+          mends them.
         </p>
       )}
       {f.document_damage === null ? null : (
         <p class="notice" data-tone="bad">
-          Documents stored beside it are damaged: {f.document_damage}. Store the same files again: “skylark
-          firmware upload” with --sbom and --advisory.
+          Documents stored beside it are damaged: {f.document_damage}. Store the same files again, with
+          “skylark firmware upload … --sbom … --advisory …”: that mends them.
         </p>
       )}
       {f.state === 'withdrawn' ? (
