@@ -154,12 +154,12 @@ export function confirmSettings(db: Database, settings: readonly ConfirmedSettin
     UPDATE device_configs c
     SET config_value = r.value, value_at = r.at, updated_at = now(), pending_value = NULL, pending_until = NULL
     FROM ${confirmedRows(settings)}
-    WHERE c.device_id = r.device_id AND c.config_key = r.key AND c.pending_value = r.value
+    WHERE c.device_id = r.device_id AND c.config_key = r.key AND c.pending_value = r.value AND ${IS_NEW}
       AND (${isTimely(sql`c.value_at`, sql`r.at`)}
            OR NOT EXISTS (SELECT FROM ${deviceConfigHistory} h WHERE h.id = r.id))`);
   const current = db.execute(sql`
     INSERT INTO device_configs AS c (device_id, config_key, config_value, value_at)
-    SELECT r.device_id, r.key, r.value, r.at FROM ${confirmedRows(newest(settings))}
+    SELECT r.device_id, r.key, r.value, r.at FROM ${confirmedRows(newest(settings))} WHERE ${IS_NEW}
     ON CONFLICT (device_id, config_key)
     DO UPDATE SET config_value = excluded.config_value, value_at = excluded.value_at, updated_at = now()
     WHERE ${isTimely(sql`c.value_at`, sql`excluded.value_at`)}`);
@@ -179,6 +179,10 @@ export function confirmSettings(db: Database, settings: readonly ConfirmedSettin
     .onConflictDoNothing();
   return [answered, current, past] as const;
 }
+
+/** A batch that comes again brings what was received before: by now the device may have said something else. */
+const IS_NEW = sql`NOT EXISTS (
+  SELECT FROM ${deviceConfigHistory} same WHERE same.id = r.id AND same.at = r.received_at)`;
 
 const isTimely = (known: SQL, said: SQL): SQL =>
   sql`(${known} IS NULL OR ${known} <= ${said} OR ${known} > ${said} + make_interval(secs => ${SESSION_S}))`;
@@ -201,4 +205,5 @@ const confirmedRows = (settings: readonly ConfirmedSetting[]): SQL =>
     ['text', settings.map(({ value }) => value)],
     ['timestamptz', settings.map(({ at }) => at.toISOString())],
     ['text', settings.map(({ id }) => id)],
-  ])} AS r(device_id, key, value, at, id)`;
+    ['timestamptz', settings.map(({ received_at }) => received_at.toISOString())],
+  ])} AS r(device_id, key, value, at, id, received_at)`;

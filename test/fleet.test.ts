@@ -190,10 +190,15 @@ describe('the fleet, live', () => {
 
   it('puts aside what no database can keep, and takes what comes with it', async () => {
     const texts = ['\0', '\ud800'].map((group) => beat('ODD', { group }));
-    expect(await deliver(sky, [...texts, beat('ODD')])).toBe(2);
+    // What was wrong is named, and cannot be kept either.
+    const names = ['a\0', 'b\ud800', `${'c'.repeat(188)}\u{1f600}`].map((name) =>
+      beat('ODD', { apps: { [name]: '1' } }),
+    );
+    expect(await deliver(sky, [...names, ...texts, beat('ODD')])).toBe(5);
     expect(await device('ODD')).toMatchObject({ status: 'online', group: null });
     const { items } = (await sky.api('GET', '/rejected-messages')).body as { items: { reason: string }[] };
-    expect(items[0]?.reason).toMatch(/^group: no NUL/);
+    expect(items.slice(0, 5).filter(({ reason }) => /^group: no NUL/.test(reason))).toHaveLength(2);
+    expect(items.slice(0, 5).filter(({ reason }) => /^apps\./.test(reason))).toHaveLength(3);
   });
 
   it('lists what was put aside page by page, each once', async () => {
@@ -288,6 +293,29 @@ describe('the fleet, live', () => {
     expect(items).toHaveLength(1);
     const { body } = await sky.api('GET', '/devices/TWICE/config/history');
     expect(body.items).toHaveLength(1);
+  });
+
+  it('takes nothing back when a batch comes again, though the device said another thing in the same second', async () => {
+    const timestamp = Math.floor(Date.now() / 1000);
+    const said = (old_value: string, new_value: string) => ({
+      serial_no: 'AGAIN',
+      channel: 'notify' as const,
+      payload: { setting_changed: 'volume', old_value, new_value, timestamp },
+      at: Date.now(),
+    });
+    const value = async () => {
+      const { body } = await sky.api('GET', '/devices/AGAIN/config');
+      return (body.items as { value: string; pending_value: string | null }[])[0];
+    };
+    await deliver(sky, [beat('AGAIN')]);
+    const first = said('1', '2');
+    await deliver(sky, [first]);
+    await deliver(sky, [said('2', '3')]);
+    await sky.api('PUT', '/devices/AGAIN/config', { config: { volume: '2' } });
+    await deliver(sky, [first]);
+    expect(await value()).toMatchObject({ value: '3', pending_value: '2' });
+    await deliver(sky, [said('3', '2')]);
+    expect(await value()).toMatchObject({ value: '2', pending_value: null });
   });
 
   it('shows a setting pending until the device confirms it, expired when it does not, and keeps the past', async () => {

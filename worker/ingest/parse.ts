@@ -37,7 +37,7 @@ function check<Said>(schema: ZodType<Said>, value: unknown, take: (said: Said) =
   if (result.success) return { message: take(result.data) };
   const [issue] = result.error.issues;
   const where = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
-  return { reason: `${where}${issue?.message ?? 'does not fit the schema'}`.slice(0, 200) };
+  return { reason: `${where}${issue?.message ?? 'does not fit the schema'}` };
 }
 
 function contradicts(value: unknown, serialNo: string): boolean {

@@ -110,12 +110,15 @@ function rejection(
   return {
     id: digestOf(topic, payload),
     at: new Date(batch.received_at[index] ?? Date.now()),
-    topic: topic.slice(0, 256).replaceAll('\0', '\u{fffd}'),
-    reason,
-    // Postgres keeps no NUL in text.
-    excerpt: payload.slice(0, EXCERPT).replaceAll('\0', '\u{fffd}'),
+    topic: storable(topic, 256),
+    reason: storable(reason, 200),
+    excerpt: storable(payload, EXCERPT),
   };
 }
+
+/** The beginning of a text, with what no database keeps replaced: NUL, and half of a surrogate pair. */
+const storable = (text: string, most: number): string =>
+  text.slice(0, most).toWellFormed().replaceAll('\0', '\u{fffd}');
 
 /** The JSON body, unpacked where it is gzipped. */
 async function readBody(c: Context<AppEnv>): Promise<unknown> {
