@@ -38,6 +38,10 @@ interface UploadFlags {
   advisory?: string;
   sbom?: string;
 }
+/** Whether something was said of firmware that is not so. */
+const isOther = (row: Firmware, notes: string, minVersion: string | undefined): boolean =>
+  (notes !== '' && notes !== row.release_notes) || (minVersion ?? row.min_version) !== row.min_version;
+
 firmwares
   .command('upload <file>')
   .description('upload a firmware; with a release key also sign and publish it')
@@ -57,11 +61,12 @@ firmwares
       throw new WrongUsage('--name goes with --kind app: firmware is named by its model and version');
     const [client, key] = [api(), await releaseKey()];
     const { version, model, kind, name, minVersion, releaseNotes, advisory, sbom } = flags;
+    const release_notes = releaseNotes === undefined ? '' : readText(releaseNotes);
     const uploaded = await upload(client, file, {
       version,
       model,
       kind,
-      release_notes: releaseNotes === undefined ? '' : readText(releaseNotes),
+      release_notes,
       ...(name === undefined ? {} : { name }),
       ...(minVersion === undefined ? {} : { min_version: minVersion }),
     });
@@ -73,6 +78,8 @@ firmwares
     });
     const row = key === undefined ? whole : await publish(client, whole, key);
     print(row, () => line(row));
+    if (uploaded.state !== 'uploaded' && isOther(uploaded, release_notes, minVersion))
+      say('It was published before: its release notes and minimum version stay as they were then.');
     if (row.state === 'published' && key === undefined && advisory !== undefined)
       say('Its advisory is stored; run "skylark firmware publish" to sign it.');
     if (row.state === 'uploaded')

@@ -11,6 +11,7 @@ import {
   KEY_NAMES,
   type KeyName,
   mustBeAsBefore,
+  mustBeTrusted,
   openSigningKey,
 } from './tuf-keys.ts';
 import { pushMetadata, readPublished } from './tuf-push.ts';
@@ -63,6 +64,7 @@ keys
     const more = anyModel === undefined ? {} : { anyModel };
     const wanted = { rootKeys, rootThreshold, models, given, ...more };
     mustBeAsBefore(dir, wanted);
+    await mustBeTrusted(dir, given);
     const made = await initRepository(dir, wanted);
     const files = Object.entries(made.keyFiles).filter(([name]) => !(name in given));
     print(made, () =>

@@ -1,8 +1,15 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { initRepository, mustBeAsBefore, type RepositoryOptions } from './tuf-keys.ts';
+import { latestTargets } from './tuf-files.ts';
+import {
+  generateKey,
+  initRepository,
+  mustBeAsBefore,
+  mustBeTrusted,
+  type RepositoryOptions,
+} from './tuf-keys.ts';
 
 describe('a repository that is there already', () => {
   let directory: string;
@@ -25,6 +32,22 @@ describe('a repository that is there already', () => {
     ['another model', { rootKeys: 2, models: ['TX-1', 'TX-2'] }, /without roles for TX-2: .*keys delegate/],
   ])('does not become one of %s', (_what, options, error) => {
     expect(said(options)).toThrow(error);
+  });
+
+  it('takes no other key for the one it trusts', async () => {
+    const own = readFileSync(join(directory, 'release.pem'), 'utf8');
+    const other = join(directory, 'other.pem');
+    generateKey(other);
+    await expect(mustBeTrusted(directory, { release: own })).resolves.toBeUndefined();
+    await expect(mustBeTrusted(directory, { release: other })).rejects.toThrow(/keys rotate release/);
+    await expect(mustBeTrusted(join(directory, 'new'), { release: other })).resolves.toBeUndefined();
+  });
+
+  it('gets the first metadata of a role that has none', async () => {
+    rmSync(join(directory, '1.TX-1.json'));
+    const { roleFiles } = await initRepository(directory, { rootKeys: 2 });
+    expect(roleFiles).toEqual([join(directory, '1.TX-1.json')]);
+    expect(latestTargets(directory, 'TX-1')?.signed.targets).toEqual({});
   });
 
   it('gets no new key for one that is gone: nothing would trust it', async () => {

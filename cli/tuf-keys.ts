@@ -5,7 +5,7 @@ import { model } from '../protocol/identifiers.ts';
 import { type DelegatedRole, type Root, SPEC_VERSION, type Targets } from '../protocol/tuf.ts';
 import { CommandFailed, WrongUsage } from './api-client.ts';
 import { generateKey, openSigningKey, readPem, type SigningKey } from './signing-key.ts';
-import { fileOf, inDays, latestRoot, latestTargets, writeSigned } from './tuf-files.ts';
+import { fileOf, inDays, latestRoot, latestTargets, versionsOf, writeSigned } from './tuf-files.ts';
 
 export { generateKey, openSigningKey, type SigningKey } from './signing-key.ts';
 
@@ -118,6 +118,29 @@ export function mustBeAsBefore(directory: string, options: RepositoryOptions): v
   }
 }
 
+/** Throws where a key that is given is not the one a repository trusts that is there already. */
+export async function mustBeTrusted(
+  directory: string,
+  given: Partial<Record<KeyName, string>>,
+): Promise<void> {
+  if (!existsSync(directory)) return;
+  const [root, targets] = [latestRoot(directory)?.signed, latestTargets(directory)?.signed];
+  const trusted = {
+    root: root?.roles.root.keyids,
+    targets: root?.roles.targets.keyids,
+    online: root?.roles.timestamp.keyids,
+    release: targets && Object.keys(targets.delegations?.keys ?? {}),
+  };
+  for (const name of KEY_NAMES) {
+    const key = given[name];
+    if (key === undefined || trusted[name] === undefined) continue;
+    if (!trusted[name].includes((await openSigningKey(readPem(key))).id))
+      throw new CommandFailed(
+        `the ${name} key that is given is not the one that the repository in ${directory} trusts: replace that with "skylark keys rotate ${name}"`,
+      );
+  }
+}
+
 /** The key that is given, or else the one in the file, made where it is not there. */
 async function openKey(file: string, given?: string): Promise<SigningKey> {
   if (given !== undefined) return openSigningKey(readPem(given));
@@ -162,18 +185,17 @@ export const emptyTargets = (version: number): Targets => ({
 });
 
 /**
- * Empty metadata for each role, before it has released anything: a snapshot that lacks a role makes clients fail when
- * they look for a target that role might have (TUF §5.6.7). Once targets were replaced other keys may be trusted.
+ * Empty metadata for each role that has this key, before it has released anything: a snapshot that lacks a role makes
+ * clients fail when they look for a target that role might have (TUF §5.6.7).
  */
 function writeFirstRoles(directory: string, release: SigningKey): string[] {
-  const targets = latestTargets(directory)?.signed;
-  if (targets?.version !== 1) return [];
-  return (targets.delegations?.roles ?? [])
-    .filter(({ keyids }) => keyids.includes(release.id))
-    .map(({ name }) => {
-      const file = fileOf(directory, 1, name);
-      return existsSync(file) ? file : writeSigned(file, emptyTargets(1), [release]);
-    });
+  const roles = latestTargets(directory)?.signed.delegations?.roles ?? [];
+  return roles.flatMap(({ name, keyids }) => {
+    const file = fileOf(directory, 1, name);
+    if (existsSync(file)) return [file];
+    const isDue = keyids.includes(release.id) && versionsOf(directory, name).length === 0;
+    return isDue ? [writeSigned(file, emptyTargets(1), [release])] : [];
+  });
 }
 
 function firstTargets(release: SigningKey, { models = [], anyModel }: RepositoryOptions): Targets {

@@ -34,6 +34,8 @@ describe('a new release key', () => {
     await initRepository(directory, { models: ['TX-1'] });
     const { keyFile } = await rotateRelease(options, 'release');
     expect(keysOf()).toEqual({ 'TX-1': [await idOf(keyFile)] });
+    // It says that nothing was released, by the new key.
+    expect(latestTargets(directory, 'TX-1')?.signed).toMatchObject({ version: 2, targets: {} });
   });
 
   it('is made for nobody in particular where models have keys of their own', async () => {

@@ -90,10 +90,7 @@ export async function rotateRelease(options: RotationOptions, name: string): Pro
     );
   const names = new Set(replaced.map((role) => role.name));
   const published: [role: string, Targets][] = [];
-  for (const role of names) {
-    const found = await shop.published(role);
-    if (found !== undefined) published.push([role, found.signed]);
-  }
+  for (const role of names) published.push([role, (await shop.published(role))?.signed ?? emptyTargets(1)]);
   const key = await shop.newKey(name);
   const trust = (change: typeof only) =>
     shop.writeTargets(({ delegations = { keys: {}, roles: [] } }) => ({
@@ -105,6 +102,7 @@ export async function rotateRelease(options: RotationOptions, name: string): Pro
       },
     }));
   trust(beside);
+  // Also where it has released nothing: a snapshot that lacks a role makes clients fail (TUF §5.6.7).
   for (const [role, metadata] of published)
     shop.writeRole(role, { ...metadata, version: shop.versionAfter(role, metadata) }, [key]);
   trust(only);

@@ -15,7 +15,9 @@ const TABLES = `
   PRAGMA journal_mode = WAL;
   -- A killed process loses nothing of this; a laptop that loses its power may.
   PRAGMA synchronous = OFF;
-  CREATE TABLE IF NOT EXISTS subscriptions (client_id TEXT, topic TEXT, qos INTEGER, PRIMARY KEY (client_id, topic));
+  CREATE TABLE IF NOT EXISTS subscriptions (
+    client_id TEXT, topic TEXT, qos INTEGER, at INTEGER DEFAULT (unixepoch()), PRIMARY KEY (client_id, topic)
+  );
   CREATE TABLE IF NOT EXISTS waiting (
     id INTEGER PRIMARY KEY, client_id TEXT, topic TEXT, payload BLOB, at INTEGER DEFAULT (unixepoch())
   );`;
@@ -36,6 +38,7 @@ type RowId = number | bigint;
 
 export class Sessions extends MemoryPersistence {
   readonly #db: DatabaseSync;
+  readonly #may;
   readonly #insert;
   readonly #remove;
   /** Rows of messages that are accepted and not yet with every session, by their payload: Aedes copies all else. */
@@ -46,24 +49,33 @@ export class Sessions extends MemoryPersistence {
   readonly #sent = new Map<string, string>();
   #commit: Promise<void> | undefined;
 
-  /** Opens the file, or makes it. */
-  constructor(file: string) {
+  /**
+   * Opens the file, or makes it. Throws where it is none of ours, or damaged. Subscriptions are kept that `may` be: Aedes
+   * would keep those too that it refuses.
+   */
+  constructor(file: string, may: (client: Client, topic: string) => boolean) {
     super();
+    this.#may = may;
     // Commands carry signed addresses of firmware.
     if (file !== ':memory:') closeSync(openSync(file, 'a', 0o600));
     this.#db = new DatabaseSync(file);
-    this.#db.exec(TABLES);
+    try {
+      this.#db.exec(TABLES);
+    } catch (error) {
+      throw new Error(`${file}: ${String(error)}. Move it away: what waits for sessions goes with it`);
+    }
     this.#insert = this.#db.prepare('INSERT INTO waiting (client_id, topic, payload) VALUES (?, ?, ?)');
     this.#remove = this.#db.prepare('DELETE FROM waiting WHERE id = ?');
   }
 
   override async setup(broker: unknown): Promise<void> {
     await super.setup(broker);
+    for (const table of ['subscriptions', 'waiting'])
+      this.#db.prepare(`DELETE FROM ${table} WHERE at < unixepoch() - ?`).run(KEPT_S);
     for (const row of this.#db.prepare('SELECT * FROM subscriptions').iterate()) {
       const { client_id, topic, qos } = subscriptionRow.parse(row);
       await super.addSubscriptions(session(client_id), [{ topic, qos }]);
     }
-    this.#db.prepare('DELETE FROM waiting WHERE at < unixepoch() - ?').run(KEPT_S);
     for (const row of this.#db.prepare('SELECT * FROM waiting ORDER BY id').iterate()) {
       const { id, client_id, topic, payload } = waitingRow.parse(row);
       const packet = { ...message(topic, payload), brokerId: 'file', brokerCounter: id };
@@ -83,11 +95,25 @@ export class Sessions extends MemoryPersistence {
     await committed;
   }
 
-  override async addSubscriptions(client: Client, subscriptions: Subscription[]): Promise<void> {
+  override async addSubscriptions(client: Client, asked: Subscription[]): Promise<void> {
+    const subscriptions = asked.filter(({ topic }) => this.#may(client, topic));
     await super.addSubscriptions(client, subscriptions);
     const committed = this.#write();
-    const insert = this.#db.prepare('INSERT OR REPLACE INTO subscriptions VALUES (?, ?, ?)');
+    const insert = this.#db.prepare(
+      'INSERT OR REPLACE INTO subscriptions (client_id, topic, qos) VALUES (?, ?, ?)',
+    );
     for (const { topic, qos } of subscriptions) insert.run(client.id, topic, qos);
+    await committed;
+  }
+
+  /** Ends the sessions whose client IDs begin so, with all that waits for them. */
+  async end(prefix: string): Promise<void> {
+    const ids = this.#db
+      .prepare('SELECT DISTINCT client_id FROM subscriptions WHERE substr(client_id, 1, ?) = ?')
+      .all(prefix.length, prefix);
+    for (const { client_id } of ids) await this.cleanSubscriptions(session(String(client_id)));
+    const committed = this.#write();
+    this.#db.prepare('DELETE FROM waiting WHERE substr(client_id, 1, ?) = ?').run(prefix.length, prefix);
     await committed;
   }
 

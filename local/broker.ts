@@ -38,7 +38,11 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
   const revoked = new Set<string>();
   /** The one each device came with last: of a CA of one's own no list says which they are. */
   const latest = new Map<string, string>();
-  const sessions = new Sessions(options.sessionsFile ?? ':memory:');
+  const of = (client: Client | null) => (client === null ? undefined : identities.get(client.conn));
+  const sessions = new Sessions(options.sessionsFile ?? ':memory:', (client, topic) => {
+    const identity = of(client);
+    return identity !== undefined && maySubscribe(identity, topic);
+  });
   const aedes = await Aedes.createBroker({
     heartbeatInterval: 60_000,
     persistence: sessions,
@@ -46,7 +50,6 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
   });
   /** From its first subscription on, what comes for a bridge is kept for it; before, it would be acknowledged and lost. */
   let bridged = (await sessions.subscriptionsByTopic(upTopic('any', 'status'))).length > 0;
-  const of = (client: Client | null) => (client === null ? undefined : identities.get(client.conn));
 
   aedes.preConnect = (client, packet, done) => {
     const identity = identityOf(client.conn as TLSSocket);
@@ -101,6 +104,9 @@ export async function startBroker(options: BrokerOptions): Promise<{ port: numbe
     const serial = DISCONNECT.exec(packet.topic)?.[1];
     if (serial === undefined || of(client)?.kind !== 'bridge') return;
     end(serial);
+    sessions.end(`${ownerOf({ kind: 'device', serial_no: serial })}/`).catch((error: unknown) => {
+      log('broker', 'warn', `the sessions of ${serial} were not ended: ${String(error)}`);
+    });
     // A device that is not connected now has its certificate on the list, and must not come back meanwhile.
     void readCrl();
   });
@@ -176,7 +182,7 @@ function identityOf(socket: TLSSocket): Identity | undefined {
 /** Certificate serial numbers are written with and without leading zeros, in either case. */
 const normal = (hex: string): string => hex.toLowerCase().replace(/^0+/, '');
 
-const ownerOf = (identity: Identity): string =>
+const ownerOf = (identity: { kind: 'bridge' } | { kind: 'device'; serial_no: string }): string =>
   identity.kind === 'bridge' ? 'bridge' : `device/${identity.serial_no}`;
 
 function mayPublish(identity: Identity, topic: string): boolean {

@@ -3,6 +3,7 @@ import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { finished as ended } from 'node:stream/promises';
+import { z } from 'zod';
 import { StartError } from './data.ts';
 
 export interface Part {
@@ -110,5 +111,14 @@ export async function within<Value>(
 function lastLine(words: string): string | undefined {
   const lines = words.split('\n').filter((line) => line.trim() !== '');
   const telling = lines.findLast((line) => /error|fatal|cannot|failed/i.test(line)) ?? lines.at(-1);
-  return telling?.trim().slice(0, 500);
+  return telling && wordsOf(telling.trim()).slice(0, 500);
+}
+
+/** What a log line of ours says; another's line as it is. */
+function wordsOf(line: string): string {
+  try {
+    return z.object({ msg: z.string() }).parse(JSON.parse(line)).msg;
+  } catch {
+    return line;
+  }
 }

@@ -180,9 +180,13 @@ export function confirmSettings(db: Database, settings: readonly ConfirmedSettin
   return [answered, current, past] as const;
 }
 
-/** A batch that comes again brings what was received before: by now the device may have said something else. */
+/**
+ * What comes again changes nothing: by now the device may have said something else, also within the same second. Of a
+ * device without a clock only what was received at the same moment is the same: it may say a thing again and mean it.
+ */
 const IS_NEW = sql`NOT EXISTS (
-  SELECT FROM ${deviceConfigHistory} same WHERE same.id = r.id AND same.at = r.received_at)`;
+  SELECT FROM ${deviceConfigHistory} same
+  WHERE same.id = r.id AND (same.at = r.received_at OR r.at <> r.received_at))`;
 
 const isTimely = (known: SQL, said: SQL): SQL =>
   sql`(${known} IS NULL OR ${known} <= ${said} OR ${known} > ${said} + make_interval(secs => ${SESSION_S}))`;

@@ -40,6 +40,12 @@ export function firmwareOf(row: FirmwareRow): Firmware {
 export const withdrawnReason = (row: FirmwareRow): string =>
   `the firmware was withdrawn: ${row.withdrawnReason ?? 'no reason was given'}`;
 
+/** Why no device may be offered this firmware for now; `undefined` where it may. */
+export const stopReason = (row: FirmwareRow): string | undefined => {
+  if (row.state === 'withdrawn') return withdrawnReason(row);
+  return row.damage === null ? undefined : `the stored bytes of the firmware are damaged: ${row.damage}`;
+};
+
 /** Where the bytes lie in R2: by content, so that the same bytes are kept once and never overwritten. */
 export const objectKey = (sha256: string): string => `firmware/sha256/${sha256}`;
 
@@ -190,11 +196,17 @@ export async function describeFirmware(
   return row;
 }
 
-/** Marks uploaded firmware as published; what is published or withdrawn already stays as it is. */
-export async function markPublished(db: Database, id: string): Promise<FirmwareRow | undefined> {
+/**
+ * Marks uploaded firmware as published, with what was signed of it, which may have been described anew in between; what is
+ * published or withdrawn already stays as it is.
+ */
+export async function markPublished(
+  db: Database,
+  { id, minVersion }: Pick<FirmwareRow, 'id' | 'minVersion'>,
+): Promise<FirmwareRow | undefined> {
   await db
     .update(firmware)
-    .set({ state: 'published', publishedAt: sql`now()` })
+    .set({ state: 'published', publishedAt: sql`now()`, minVersion })
     .where(and(eq(firmware.id, id), eq(firmware.state, 'uploaded')));
   return findFirmware(db, id);
 }

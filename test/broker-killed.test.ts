@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import type { Client } from 'aedes';
 import { connectAsync, connect as connectMqtt } from 'mqtt';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -9,6 +10,7 @@ import { Sessions } from '../local/broker-sessions.ts';
 import { type Part, startNodePart } from '../local/part.ts';
 import { moduleAt } from '../local/site.ts';
 import { openSigner } from './faults/certificates.ts';
+import { eventually } from './skylark.ts';
 
 type Identity = { cert: string; key: string };
 
@@ -105,6 +107,27 @@ describe('the embedded broker, killed outright', () => {
     expect(await waited('D1', device, '2')).toEqual(['1', '2']);
   });
 
+  it('keeps nothing for a filter it has refused, nor for a device whose sessions were ended', async () => {
+    const rows = (table: string) => {
+      const db = new DatabaseSync(join(directory, 'broker.sqlite'), { readOnly: true });
+      const { n } = db.prepare(`SELECT count(*) AS n FROM ${table}`).get() as { n: number };
+      db.close();
+      return n;
+    };
+    const bridge = await connect('bridge', authority.bridge, 'devices/+/status');
+    const one = await connect('D1', device);
+    const filters = ['devices/D1/command', 'devices/+/status', '#'];
+    await expect(one.subscribeAsync(filters, { qos: 1 })).rejects.toThrow(/Subscribe error/);
+    await one.publishAsync('devices/D1/status', '1', { qos: 1 });
+    await one.endAsync();
+    expect(rows('subscriptions')).toBe(2);
+    await bridge.publishAsync('devices/D1/command', '1', { qos: 1 });
+    expect(rows("waiting WHERE client_id LIKE 'device/%'")).toBe(1);
+    await bridge.publishAsync('$skylark/disconnect/D1', '', { qos: 1 });
+    await eventually('its session to end', async () => rows('subscriptions') === 1);
+    expect(rows("waiting WHERE client_id LIKE 'device/%'")).toBe(0);
+  });
+
   it('brings nothing again that was acknowledged to it', async () => {
     await (await connect('bridge', authority.bridge, 'devices/+/status')).endAsync();
     const one = await connect('D1', device);
@@ -129,11 +152,11 @@ describe('sessions of the embedded broker', () => {
       retain: false,
       dup: false,
     };
-    const before = new Sessions(file);
+    const before = new Sessions(file, () => true);
     await before.addSubscriptions(client, [{ topic: packet.topic, qos: 1 }]);
     await before.accept(packet);
     await before.destroy();
-    const after = new Sessions(file);
+    const after = new Sessions(file, () => true);
     await after.setup({});
     const waiting = await after.outgoingStream(client).toArray();
     expect(waiting.map(({ payload }: typeof packet) => String(payload))).toEqual(['1']);

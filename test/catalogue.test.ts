@@ -85,11 +85,13 @@ async function putPart(upload: unknown, n: number, body: Uint8Array<ArrayBuffer>
 }
 
 /** The file in which these bytes lie as an object. */
-function blobOf(bytes: Uint8Array): string {
-  const stored = join(dirname(dirname(sky.facts.release_key)), 'edge');
+const blobOf = (bytes: Uint8Array): string => blobWith(checksumOf(bytes));
+
+function blobWith(checksum: string): string {
+  const stored = join(dirname(dirname(sky.facts.release_key)), 'edge', 'r2');
   const blob = readdirSync(stored, { recursive: true, encoding: 'utf8' })
     .map((name) => join(stored, name))
-    .find((file) => statSync(file).isFile() && readFileSync(file).equals(Buffer.from(bytes)));
+    .find((file) => statSync(file).isFile() && checksumOf(readFileSync(file)) === checksum);
   if (blob === undefined) throw new Error('these bytes are nowhere');
   return blob;
 }
@@ -328,6 +330,29 @@ describe('the catalogue', () => {
     expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).toBeNull();
   });
 
+  it('offers firmware to nobody that was found damaged, whether its campaign runs or is to start', async () => {
+    const row = await publishFirmware(sky, 'v87.0.0');
+    const running = await campaign(row.id, { rate_per_minute: 1 });
+    const waiting = await campaign(row.id, { start_at: new Date(Date.now() + 2000).toISOString() });
+    const held = await campaign(row.id);
+    for (const id of [running, waiting])
+      expect((await sky.api('POST', `/campaigns/${id}/start`)).status).toBe(200);
+    writeFileSync(blobWith(row.checksum), randomBytes(row.size_bytes));
+    expect((await sky.api('POST', `/firmware/${row.id}/check`)).body.damage).not.toBeNull();
+    expect((await sky.api('GET', `/campaigns/${running}`)).body).toMatchObject({
+      status: 'paused',
+      status_reason: expect.stringMatching(/stored bytes of the firmware are damaged/),
+    });
+    await becomes(waiting, 'paused');
+    for (const [id, action] of [
+      [running, 'resume'],
+      [held, 'start'],
+    ])
+      expect((await sky.api('POST', `/campaigns/${id}/${action}`)).body.title).toBe('Firmware damaged');
+    for (const id of [running, waiting]) await sky.api('POST', `/campaigns/${id}/cancel`);
+    await sky.api('POST', `/firmware/${row.id}/withdraw`, { reason: 'damaged' });
+  });
+
   it('notices damage when it is downloaded, and serves the mended bytes from then on', async () => {
     const bytes = new Uint8Array(randomBytes(5432));
     const named = { model: 'TX-5', version: 'v82' };
@@ -339,6 +364,13 @@ describe('the catalogue', () => {
       const { body } = await sky.api('GET', `/firmware/${row.id}`);
       return body.damage !== null;
     });
+    const link = await fetch(`${sky.facts.url}/api/v1/firmware/${row.id}/download`, {
+      headers: { Authorization: `Bearer ${sky.facts.api_key}` },
+    });
+    expect([link.status, await link.json()]).toEqual([
+      503,
+      expect.objectContaining({ title: 'Firmware damaged' }),
+    ]);
     expect(await uploadForm(named, bytes)).toMatchObject({ status: 200, body: { damage: null } });
     for (let n = 0; n < 3; n += 1) expect(await download(row.id)).toEqual(bytes);
   });
@@ -379,6 +411,19 @@ describe('the catalogue', () => {
     const { body: other } = await sky.api('POST', '/firmware/uploads', begin('v9.2'));
     const { id } = other.firmware as Firmware;
     expect((await sky.api('DELETE', `/firmware/${id}`)).status).toBe(204);
+    expect((await sky.api('POST', `/firmware/uploads/${upload.id}/complete`)).status).toBe(201);
+  });
+
+  it('takes a part for what it is, also where another was sent with the same Idempotency-Key', async () => {
+    const [wrong, right] = [new Uint8Array(100).fill(0xfe), new Uint8Array(100).fill(0xff)];
+    const begin = { model: 'TX-8', version: 'v9.9', checksum: checksumOf(right), size_bytes: 100 };
+    const { body: upload } = await sky.api('POST', '/firmware/uploads', begin);
+    const headers = { Authorization: `Bearer ${sky.facts.api_key}`, 'Idempotency-Key': 'part-1' };
+    for (const body of [wrong, right]) {
+      const url = `${sky.facts.url}/api/v1/firmware/uploads/${upload.id}/parts/1`;
+      expect((await fetch(url, { method: 'PUT', headers, body })).status).toBe(204);
+    }
+    expect(await putPart(upload.id, 1.5, right)).toBe(422);
     expect((await sky.api('POST', `/firmware/uploads/${upload.id}/complete`)).status).toBe(201);
   });
 

@@ -313,6 +313,8 @@ describe('the fleet, live', () => {
     await deliver(sky, [said('2', '3')]);
     await sky.api('PUT', '/devices/AGAIN/config', { config: { volume: '2' } });
     await deliver(sky, [first]);
+    // By another bridge, after one was killed before it acknowledged.
+    await deliver(sky, [{ ...first, at: Date.now() }]);
     expect(await value()).toMatchObject({ value: '3', pending_value: '2' });
     await deliver(sky, [said('3', '2')]);
     expect(await value()).toMatchObject({ value: '2', pending_value: null });

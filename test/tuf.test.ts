@@ -131,6 +131,13 @@ describe('the update metadata, as devices in the field see it', () => {
     expect(await push()).toEqual([]);
   });
 
+  it('is not put under the name of another version', async () => {
+    const file = readFileSync(join(options.directory, '1.root.json'));
+    await expect(client.putBytes('/tuf/999.root.json', new Uint8Array(file))).rejects.toThrow(
+      /it is version 1, and its name says 999/,
+    );
+  });
+
   it('is not put from a directory that is behind', async () => {
     const behind = join(directory, 'behind');
     cpSync(options.directory, behind, { recursive: true });

@@ -10,7 +10,7 @@ import type { Rehearsal } from '../../protocol/rehearsal.ts';
 import { firmwareOf } from '../../store/campaign-targets.ts';
 import { findCampaign } from '../../store/campaigns.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
-import { findFirmware, listSteps, withdrawnReason } from '../../store/firmware.ts';
+import { findFirmware, listSteps, stopReason } from '../../store/firmware.ts';
 import type { Env } from '../env.ts';
 import type { Heard, Reported } from '../fleet-shard/messages.ts';
 import { Turns } from '../turns.ts';
@@ -345,8 +345,9 @@ export class Campaign extends DurableObject<Env> {
     book.begin();
     this.#book = book;
     const firmware = await findFirmware(this.#db, definition.firmware.id);
-    // Whoever withdraws it from now on finds the campaign running, and pauses it.
-    if (firmware?.state === 'withdrawn') book.enter('paused', withdrawnReason(firmware));
+    // Whoever withdraws it from now on, or finds it damaged, finds the campaign running, and pauses it.
+    const stopped = firmware && stopReason(firmware);
+    if (stopped !== undefined) book.enter('paused', stopped);
     try {
       await prepareStep(this.env, this.#db, book, this.#found, definition.target);
       await this.#clock.writeCampaign(book);

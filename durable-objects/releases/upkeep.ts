@@ -16,6 +16,7 @@ import {
 import { deleteUpload, listAbandonedUploads, type UploadRow } from '../../store/firmware-uploads.ts';
 import { dropEventMonths, makeEventMonths } from '../../store/history.ts';
 import { archiveEnded } from '../campaign/archive.ts';
+import { stopCampaignsOf } from '../campaign/stopped-firmware.ts';
 import { readSettings } from '../coordinator/settings.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
@@ -71,7 +72,10 @@ export async function checkBytes(env: Env, db: Database, sha256: string): Promis
   const damage = judge(sha256, place && (await digestObject(env.FIRMWARE, place.key)));
   if (damage !== null) say(`firmware sha256:${sha256} is damaged: ${damage}`);
   const rows = await noteChecked(db, sha256, damage);
-  for (const row of rows) await checkDocuments(env, db, row);
+  for (const row of rows) {
+    await stopCampaignsOf(env, db, row);
+    await checkDocuments(env, db, row);
+  }
   await invalidate(
     env,
     rows.map(({ id }) => cacheKey.firmware(id)),

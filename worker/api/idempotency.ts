@@ -12,7 +12,8 @@ const MAX_KEPT_BYTES = 64 * 1024;
 /** For every write with the header, but those of firmware's bytes: uploads are idempotent by their content. */
 export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   const key = c.req.header('Idempotency-Key');
-  const type = c.req.header('Content-Type') ?? 'application/json';
+  // Without a body there is no type. A body of no type is no JSON either.
+  const type = c.req.header('Content-Type') ?? (c.req.raw.body === null ? 'application/json' : '');
   if (key === undefined || !WRITES.includes(c.req.method) || !/^(application\/json|text\/csv)/i.test(type)) {
     return next();
   }

@@ -8,6 +8,8 @@ import { findBytes, type Place } from '../../durable-objects/releases/stored-byt
 import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
 import { isPlainRange } from '../../protocol/byte-range.ts';
 import { openDatabase } from '../../store/connection.ts';
+import { isDamaged } from '../../store/firmware-upkeep.ts';
+import { ProblemError } from '../problem.ts';
 
 /** What may still be read of a firmware after it was deleted, by links made before. */
 const KEPT_S = 3600;
@@ -32,7 +34,8 @@ export interface Content {
 
 /**
  * Opens the bytes with this hash (lower-case hex); `undefined` where nobody has them. `range` is the header of who
- * asks, as far as it counts: the cache is asked once, for that and for the size.
+ * asks, as far as it counts: the cache is asked once, for that and for the size. Throws a 503 where what is stored is known
+ * to be damaged.
  */
 export async function openContent(
   env: Env,
@@ -42,7 +45,17 @@ export async function openContent(
 ): Promise<Content | undefined> {
   const cached = await openCached(env, sha256, range);
   if (cached !== undefined) return cached;
-  const place = await findBytes(env.FIRMWARE, sha256);
+  const [place, damaged] = await Promise.all([
+    findBytes(env.FIRMWARE, sha256),
+    isDamaged(openDatabase(env), sha256),
+  ]);
+  // Its headers would say of other bytes that they are these.
+  if (damaged)
+    throw new ProblemError(
+      503,
+      'Firmware damaged',
+      'The stored bytes are damaged: upload the same file again.',
+    );
   if (place === undefined) return undefined;
   return {
     size: place.size,

@@ -29,7 +29,7 @@ import { type FirmwareRow, findFirmware } from '../../store/firmware.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { mustMakeSense, plannedStages } from './campaign-plan.ts';
-import { mustBeInstallable, pauseIfWithdrawn } from './withdrawn.ts';
+import { mustBeInstallable, pauseIfStopped } from './withdrawn.ts';
 
 export interface CampaignAndFirmware {
   row: StoredCampaign;
@@ -123,7 +123,7 @@ export async function act(
     detail,
   );
   if (!outcome.ok) throw new ProblemError(409, `Cannot ${action} this campaign`, `${outcome.problem}.`);
-  if (OFFERS.has(action)) await pauseIfWithdrawn(c, found.row);
+  if (OFFERS.has(action)) await pauseIfStopped(c, found.row);
   await auditEntry(c.var.db, {
     actor,
     action: `campaign.${action}`,

@@ -1,4 +1,5 @@
 /** What can be done to firmware, for the API and the pages alike. Bytes go to R2 under their own hash, once. */
+import { stopCampaignsOf } from '../../durable-objects/campaign/stopped-firmware.ts';
 import { readSettings } from '../../durable-objects/coordinator/settings.ts';
 import { invalidate } from '../../durable-objects/coordinator/stale-keys.ts';
 import { hex } from '../../durable-objects/releases/digest.ts';
@@ -30,7 +31,6 @@ import { listMended } from '../../store/firmware-upkeep.ts';
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { LARGEST_BYTES } from './objects.ts';
-import { pauseCampaignsOf } from './withdrawn.ts';
 
 const namedOf = (d: FirmwareDescription): Named => ({ ...d, name: d.name ?? null });
 
@@ -147,7 +147,7 @@ export async function withdrawFirmware(
   const withdrawn = await markWithdrawn(c.var.db, row.id, reason);
   if (withdrawn === undefined) throw new ProblemError(404, 'No such firmware');
   await firmwareChanged(c, row.id);
-  const paused = await pauseCampaignsOf(c, withdrawn);
+  const paused = await stopCampaignsOf(c.env, c.var.db, withdrawn);
   const { actor } = c.var.principal;
   const subject = firmwareTitle(row);
   await auditEntry(c.var.db, { actor, action: 'firmware.withdraw', subject, detail: { reason, paused } });

@@ -46,7 +46,7 @@ export async function publishRelease(
   mustBePublishable(row);
   const refused = await releases.publish(release, signed);
   if (refused !== null) throwRefusal(refused);
-  const published = await markPublished(c.var.db, row.id);
+  const published = await markPublished(c.var.db, row);
   if (published === undefined) throw new ProblemError(404, 'No such firmware');
   await firmwareChanged(c, row.id);
   await auditEntry(c.var.db, {

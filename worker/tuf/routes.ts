@@ -10,7 +10,7 @@ import type { AppContext, AppEnv } from '../context.ts';
 import { problem } from '../problem.ts';
 
 const NAME = /^(?:timestamp|[1-9]\d{0,9}\.[A-Za-z0-9][A-Za-z0-9._-]{0,63})\.json$/;
-const OFFLINE = /^[1-9]\d{0,9}\.((?!snapshot\.json|timestamp\.json)[A-Za-z0-9][A-Za-z0-9._-]{0,63})\.json$/;
+const OFFLINE = /^([1-9]\d{0,9})\.((?!snapshot\.json|timestamp\.json)[A-Za-z0-9][A-Za-z0-9._-]{0,63})\.json$/;
 
 export const tuf = new Hono<AppEnv>().get('/tuf/:name', async (c) => {
   const name = c.req.param('name');
@@ -39,7 +39,7 @@ tufAdministration.openAPIRegistry.registerPath(
   }),
 );
 tufAdministration.put('/tuf/:name', requires('administer'), async (c) => {
-  const role = OFFLINE.exec(c.req.param('name'))?.[1];
+  const [, version, role] = OFFLINE.exec(c.req.param('name')) ?? [];
   if (role === undefined)
     return problem(
       404,
@@ -49,7 +49,7 @@ tufAdministration.put('/tuf/:name', requires('administer'), async (c) => {
   const file = new Uint8Array(await c.req.arrayBuffer());
   if (file.byteLength > MAX_ENVELOPE_BYTES)
     return problem(413, 'Metadata too large', `At most ${MAX_ENVELOPE_BYTES} bytes.`);
-  const refused = await put(c, role, file);
+  const refused = await put(c, role, Number(version), file);
   if (refused !== null)
     return problem(
       ['stale', 'would_break'].includes(refused.refused) ? 409 : 422,
@@ -64,9 +64,14 @@ tufAdministration.put('/tuf/:name', requires('administer'), async (c) => {
   return c.body(null, 204);
 });
 
-async function put(c: AppContext, role: string, file: Uint8Array): Promise<Refused | null> {
+async function put(c: AppContext, role: string, version: number, file: Uint8Array): Promise<Refused | null> {
   try {
-    openEnvelope(file, root.or(targets));
+    const { signed } = openEnvelope(file, root.or(targets));
+    if (signed.version !== version)
+      return {
+        refused: 'bad_signature',
+        detail: `it is version ${signed.version}, and its name says ${version}`,
+      };
   } catch (error) {
     return { refused: 'bad_signature', detail: `not TUF metadata: ${String(error).slice(0, 300)}` };
   }
