@@ -1,6 +1,6 @@
 import { createExecutionContext, env, waitOnExecutionContext } from 'cloudflare:test';
 import { Hono } from 'hono';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Env } from '../../durable-objects/env.ts';
 import { nameBytes } from '../../durable-objects/releases/stored-bytes.ts';
 import { signDownload } from '../../protocol/download-link.ts';
@@ -12,17 +12,32 @@ const DOWNLOAD_KEYS = JSON.stringify({ k: Buffer.alloc(32, 7).toString('base64')
 const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i % 251);
 let sha256: string;
 let link: string;
+let isDamaged = false;
+
+/** There is no database in here: its answer, over Neon's HTTP, to whether bytes are damaged. */
+async function answerAsDatabase(): Promise<Response> {
+  const fields = [{ name: 'damaged', dataTypeID: 16 }];
+  const rows = [[isDamaged ? 't' : 'f']];
+  return Response.json({ fields, rows, command: 'SELECT', rowCount: 1, rowAsArray: true });
+}
 
 async function get(headers: Record<string, string> = {}, method = 'GET', path = link): Promise<Response> {
   const context = createExecutionContext();
   const app = new Hono<AppEnv>().route('/', downloads);
-  const response = await app.request(path, { method, headers }, { ...worker, DOWNLOAD_KEYS }, context);
+  const database = {
+    DATABASE_URL: 'postgres://u:p@db.example/d',
+    NEON_FETCH_ENDPOINT: 'http://db.example/sql',
+  };
+  const bindings = { ...worker, ...database, DOWNLOAD_KEYS };
+  const response = await app.request(path, { method, headers }, bindings, context);
   await waitOnExecutionContext(context);
   return response;
 }
 
 describe('a download', () => {
+  afterAll(() => vi.unstubAllGlobals());
   beforeAll(async () => {
+    vi.stubGlobal('fetch', answerAsDatabase);
     sha256 = Buffer.from(await crypto.subtle.digest('SHA-256', bytes)).toString('hex');
     await worker.FIRMWARE.put(`firmware/sha256/${sha256}`, bytes);
     link = await signDownload(DOWNLOAD_KEYS, {
@@ -38,6 +53,22 @@ describe('a download', () => {
     expect(response.status).toBe(200);
     expect(response.headers.get('ETag')).toBe(`"${sha256}"`);
     expect(new Uint8Array(await response.arrayBuffer())).toEqual(bytes);
+  });
+
+  it('is refused where the stored bytes are known to be damaged, and served from a copy that is whole', async () => {
+    const other = bytes.slice(0, 700);
+    const sum = Buffer.from(await crypto.subtle.digest('SHA-256', other)).toString('hex');
+    await worker.FIRMWARE.put(`firmware/sha256/${sum}`, other);
+    const expires = Math.floor(Date.now() / 1000) + 60;
+    const subject = { sha256: sum, filename: 'a.bin', actor: 'user:x', expires };
+    const path = await signDownload(DOWNLOAD_KEYS, subject);
+    isDamaged = true;
+    for (const method of ['GET', 'HEAD']) expect((await get({}, method, path)).status).toBe(503);
+    isDamaged = false;
+    expect((await (await get({}, 'GET', path)).arrayBuffer()).byteLength).toBe(700);
+    isDamaged = true;
+    expect((await (await get({}, 'GET', path)).arrayBuffer()).byteLength).toBe(700);
+    isDamaged = false;
   });
 
   it('goes on from any byte', async () => {
