@@ -87,50 +87,94 @@ const noteBack = (db: Database, back: readonly DeviceReport[]) =>
                   JOIN devices d ON d.serial_no = r.serial_no WHERE d.status = 'offline')
     ${noteConnection('online', sql`back`, sql`last_seen`)}`);
 
-const updateReported = (db: Database, reports: readonly DeviceReport[], at: Date) =>
-  db
-    .update(devices)
-    .set({
-      model: sql`r.model`,
-      currentFirmware: sql`r.firmware`,
-      lastSeen: sql`GREATEST(${devices.lastSeen}, r.last_seen)`,
-      status: sql`CASE WHEN r.status = 'online' AND ${devices.targetVersion} IS NOT NULL THEN 'updating' ELSE r.status END`,
-      group: sql`COALESCE(${devices.group}, ${saidGroup})`,
-      powerState: sql`COALESCE(r.state, ${devices.powerState})`,
-      battery: sql`COALESCE(r.battery, ${devices.battery})`,
-      temperature: sql`COALESCE(r.temperature, ${devices.temperature})`,
-      apps: sql`COALESCE(r.apps, ${devices.apps})`,
-      updatedAt: at,
-    })
-    .from(reportedRows(reports))
-    .where(sql`${devices.serialNo} = r.serial_no`)
-    .returning(reported);
-
-const insertReported = (db: Database, reports: readonly DeviceReport[], approved: boolean) =>
-  db.execute(sql`
-    INSERT INTO devices (serial_no, model, current_firmware, status, last_seen, group_name, approved)
-    SELECT r.serial_no, r.model, r.firmware, r.status, r.last_seen, ${saidGroup}, ${approved}
-    FROM ${reportedRows(reports)} ON CONFLICT (serial_no) DO NOTHING`);
-
 /** The group a device says it is in; no word puts it into one that has a rule. */
 const saidGroup = sql`CASE WHEN r.group_name IS NOT NULL AND NOT EXISTS
   (SELECT FROM ${deviceGroups} g WHERE g.name = r.group_name AND g.rule IS NOT NULL) THEN r.group_name END`;
 
-function reportedRows(reports: readonly DeviceReport[]): SQL {
-  const column = <Value>(type: string, pick: (report: DeviceReport) => Value) =>
-    [type, reports.map(pick)] as const;
-  return sql`${batchRows([
-    column('text', (r) => r.serial_no),
-    column('text', (r) => r.model),
-    column('text', (r) => r.current_firmware),
-    column('device_status', (r) => r.status),
-    column('timestamptz', (r) => r.last_seen.toISOString()),
-    column('text', (r) => r.group || null),
-    column('text', (r) => r.state ?? null),
-    column('float8', (r) => r.battery ?? null),
-    column('float8', (r) => r.temperature ?? null),
-    column('jsonb', (r) => (r.apps === undefined ? null : JSON.stringify(r.apps))),
-  ])} AS r(serial_no, model, firmware, status, last_seen, group_name, state, battery, temperature, apps)`;
+interface Optional {
+  column: string;
+  type: string;
+  pick(report: DeviceReport): unknown;
+  /** What becomes of its column. */
+  value: SQL;
+}
+
+/** What a device need not say. Where none of many says it, it is in no statement: each column costs its share. */
+const OPTIONAL = {
+  group: {
+    column: 'group_name',
+    type: 'text',
+    pick: ({ group }) => group || null,
+    value: sql`COALESCE(${devices.group}, ${saidGroup})`,
+  },
+  powerState: {
+    column: 'power_state',
+    type: 'text',
+    pick: ({ state = null }) => state,
+    value: sql`COALESCE(r.power_state, ${devices.powerState})`,
+  },
+  battery: {
+    column: 'battery',
+    type: 'float8',
+    pick: ({ battery = null }) => battery,
+    value: sql`COALESCE(r.battery, ${devices.battery})`,
+  },
+  temperature: {
+    column: 'temperature',
+    type: 'float8',
+    pick: ({ temperature = null }) => temperature,
+    value: sql`COALESCE(r.temperature, ${devices.temperature})`,
+  },
+  apps: {
+    column: 'apps',
+    type: 'jsonb',
+    pick: ({ apps }) => (apps === undefined ? null : JSON.stringify(apps)),
+    value: sql`COALESCE(r.apps, ${devices.apps})`,
+  },
+} satisfies Record<string, Optional>;
+
+function updateReported(db: Database, reports: readonly DeviceReport[], at: Date) {
+  const said = Object.entries<Optional>(OPTIONAL).filter(([, { pick }]) =>
+    reports.some((r) => pick(r) !== null),
+  );
+  const columns = said.map(([, { column, type, pick }]) => [column, type, reports.map(pick)] as const);
+  return db
+    .update(devices)
+    .set({
+      model: sql`r.model`,
+      currentFirmware: sql`r.firmware`,
+      lastSeen: sql`GREATEST(${devices.lastSeen}, to_timestamp(r.seen_ms / 1000))`,
+      status: sql`CASE WHEN r.status = 'online' AND ${devices.targetVersion} IS NOT NULL THEN 'updating' ELSE r.status END`,
+      updatedAt: at,
+      ...Object.fromEntries(said.map(([name, { value }]) => [name, value])),
+    })
+    .from(reportedRows(reports, columns))
+    .where(sql`${devices.serialNo} = r.serial_no`)
+    .returning(reported);
+}
+
+/** What is optional comes with the update after it. */
+const insertReported = (db: Database, reports: readonly DeviceReport[], approved: boolean) =>
+  db.execute(sql`
+    INSERT INTO devices (serial_no, model, current_firmware, status, last_seen, approved)
+    SELECT r.serial_no, r.model, r.firmware, r.status, to_timestamp(r.seen_ms / 1000), ${approved}
+    FROM ${reportedRows(reports)} ON CONFLICT (serial_no) DO NOTHING`);
+
+function reportedRows(
+  reports: readonly DeviceReport[],
+  more: readonly (readonly [name: string, type: string, values: readonly unknown[]])[] = [],
+): SQL {
+  const columns = [
+    ['serial_no', 'text', reports.map((r) => r.serial_no)],
+    ['model', 'text', reports.map((r) => r.model)],
+    ['firmware', 'text', reports.map((r) => r.current_firmware)],
+    ['status', 'device_status', reports.map((r) => r.status)],
+    // A number: PostgreSQL takes several times as long to read a date.
+    ['seen_ms', 'float8', reports.map((r) => r.last_seen.getTime())],
+    ...more,
+  ] as const;
+  const names = sql.raw(columns.map(([name]) => name).join(', '));
+  return sql`${batchRows(columns.map(([, type, values]) => [type, values]))} AS r(${names})`;
 }
 
 /** A device, and when it was last heard, in Unix milliseconds. */

@@ -4,7 +4,7 @@
  */
 
 import { DurableObject } from 'cloudflare:workers';
-import type { FirmwareDescription, Signatures } from '../../protocol/api.ts';
+import type { FirmwareDescription, FirmwareDocument, Signatures } from '../../protocol/api.ts';
 import {
   canonicalBytes,
   envelope,
@@ -16,8 +16,14 @@ import {
   targets as targetsSchema,
 } from '../../protocol/tuf.ts';
 import { openDatabase } from '../../store/connection.ts';
-import { addFirmware, type FirmwareRow, type StoredArtifact } from '../../store/firmware.ts';
-import { isWanted } from '../../store/firmware-upkeep.ts';
+import {
+  addFirmware,
+  documentKey,
+  type FirmwareRow,
+  type StoredArtifact,
+  setDocument,
+} from '../../store/firmware.ts';
+import { isWanted, wantedDocuments } from '../../store/firmware-upkeep.ts';
 import type { Env } from '../env.ts';
 import { Turns } from '../turns.ts';
 import { type Draft, isAbout, isReleased, withRelease } from './draft.ts';
@@ -170,6 +176,23 @@ export class Releases extends DurableObject<Env> {
   async dropUnwanted(sha256: string): Promise<void> {
     return this.#bytes.take(async () => {
       if (!(await isWanted(openDatabase(this.env), sha256))) await deleteBytes(this.env.FIRMWARE, sha256);
+    });
+  }
+
+  /** Notes a stored document beside firmware: false where it is published with another, `gone` where it was dropped. */
+  async noteDocument(id: string, document: FirmwareDocument, sha256: string): Promise<boolean | 'gone'> {
+    return this.#bytes.take(async () => {
+      if ((await this.env.FIRMWARE.head(documentKey(sha256))) === null) return 'gone';
+      return setDocument(openDatabase(this.env), id, document, sha256);
+    });
+  }
+
+  /** Removes those of these documents that no firmware has. */
+  async dropDocuments(sha256s: readonly string[]): Promise<void> {
+    return this.#bytes.take(async () => {
+      const wanted = await wantedDocuments(openDatabase(this.env), sha256s);
+      const keys = sha256s.filter((sha256) => !wanted.has(sha256)).map(documentKey);
+      await this.env.FIRMWARE.delete(keys);
     });
   }
 

@@ -7,12 +7,7 @@ import { firmwareTitle } from '../../protocol/target-path.ts';
 import { cacheKey } from '../../store/cache.ts';
 import { type Database, openDatabase } from '../../store/connection.ts';
 import { DOCUMENTS, documentKey, type FirmwareRow } from '../../store/firmware.ts';
-import {
-  listUnchecked,
-  noteChecked,
-  noteDocumentsChecked,
-  wantedDocuments,
-} from '../../store/firmware-upkeep.ts';
+import { listUnchecked, noteChecked, noteDocumentsChecked } from '../../store/firmware-upkeep.ts';
 import { deleteUpload, listAbandonedUploads, type UploadRow } from '../../store/firmware-uploads.ts';
 import { dropEventMonths, makeEventMonths } from '../../store/history.ts';
 import { archiveEnded } from '../campaign/archive.ts';
@@ -72,14 +67,12 @@ export async function checkBytes(env: Env, db: Database, sha256: string): Promis
   const damage = judge(sha256, place && (await digestObject(env.FIRMWARE, place.key)));
   if (damage !== null) say(`firmware sha256:${sha256} is damaged: ${damage}`);
   const rows = await noteChecked(db, sha256, damage);
-  for (const row of rows) {
-    await stopCampaignsOf(env, db, row);
-    await checkDocuments(env, db, row);
-  }
+  for (const row of rows) await checkDocuments(env, db, row);
   await invalidate(
     env,
     rows.map(({ id }) => cacheKey.firmware(id)),
   );
+  for (const row of rows) await stopCampaignsOf(env, db, row);
 }
 
 /** Reads the documents beside a firmware and compares each with its hash; notes what is wrong. */
@@ -103,13 +96,11 @@ function judge(sha256: string, found: string | undefined): string | null {
 }
 
 /** Documents that were replaced, or whose firmware was deleted. A young one may be about to be noted. */
-async function clearDocuments(env: Env, db: Database, now: number): Promise<void> {
+async function clearDocuments(env: Env, _db: Database, now: number): Promise<void> {
   for await (const objects of listPages(env.FIRMWARE, DOCUMENTS)) {
     const old = objects.filter(({ uploaded }) => uploaded.getTime() < now - DAY_MS);
-    const keys = new Map(old.map(({ key }) => [key.slice(DOCUMENTS.length), key]));
-    if (keys.size === 0) continue;
-    for (const sha256 of await wantedDocuments(db, [...keys.keys()])) keys.delete(sha256);
-    await env.FIRMWARE.delete([...keys.values()]);
+    const sha256s = old.map(({ key }) => key.slice(DOCUMENTS.length));
+    if (sha256s.length > 0) await env.RELEASES.getByName('main').dropDocuments(sha256s);
   }
 }
 

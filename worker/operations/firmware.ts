@@ -25,7 +25,6 @@ import {
   firmwareOf,
   markWithdrawn,
   type StoredArtifact,
-  setDocument,
 } from '../../store/firmware.ts';
 import { listMended } from '../../store/firmware-upkeep.ts';
 import type { AppContext } from '../context.ts';
@@ -170,9 +169,11 @@ export async function storeDocument(
     sha256,
     httpMetadata: { contentType: c.req.header('Content-Type') ?? 'application/octet-stream' },
   });
-  if (!(await setDocument(c.var.db, row.id, document, sha256))) {
+  const noted = await c.env.RELEASES.getByName('main').noteDocument(row.id, document, sha256);
+  if (noted === 'gone')
+    throw new ProblemError(409, 'Document gone', 'It was removed at this very moment: send it again.');
+  if (!noted)
     throw new ProblemError(409, 'Document is fixed', 'It was published with another one: raise the version.');
-  }
   for (const damaged of await listMended(c.var.db, row.id, sha256)) {
     await checkDocuments(c.env, c.var.db, damaged);
     await firmwareChanged(c, damaged.id);
