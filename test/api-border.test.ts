@@ -83,6 +83,19 @@ describe('at the border of the API', () => {
     expect((await sky.api('GET', '/devices/D1/config')).body.items).toEqual([]);
   });
 
+  it('a write without a body is done once for its Idempotency-Key', async () => {
+    await sky.api('POST', '/devices/register', { serial_no: 'D2', model: 'M' });
+    const revoke = () => raw('POST', '/devices/D2/revoke', { 'Idempotency-Key': 'revoke-1' });
+    const replayed = [await revoke(), await revoke()].map(({ status, headers }) => [
+      status,
+      headers.get('Idempotency-Replayed'),
+    ]);
+    expect(replayed).toEqual([
+      [200, null],
+      [200, 'true'],
+    ]);
+  });
+
   it('what a device is said to be may not be nested without end', async () => {
     const put = (depth: number) => {
       const body = `{"metadata":{"deep":${'['.repeat(depth)}${']'.repeat(depth)}}}`;

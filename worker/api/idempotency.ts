@@ -13,7 +13,8 @@ const MAX_KEPT_BYTES = 64 * 1024;
 export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   const key = c.req.header('Idempotency-Key');
   // Without a body there is no type. A body of no type is no JSON either.
-  const type = c.req.header('Content-Type') ?? (c.req.raw.body === null ? 'application/json' : '');
+  const isEmpty = c.req.raw.body === null || c.req.header('Content-Length') === '0';
+  const type = c.req.header('Content-Type') ?? (isEmpty ? 'application/json' : '');
   if (key === undefined || !WRITES.includes(c.req.method) || !/^(application\/json|text\/csv)/i.test(type)) {
     return next();
   }
