@@ -111,10 +111,17 @@ export class Sessions extends MemoryPersistence {
     const ids = this.#db
       .prepare('SELECT DISTINCT client_id FROM subscriptions WHERE substr(client_id, 1, ?) = ?')
       .all(prefix.length, prefix);
-    for (const { client_id } of ids) await this.cleanSubscriptions(session(String(client_id)));
+    for (const { client_id } of ids) await this.#forget(session(String(client_id)));
     const committed = this.#write();
     this.#db.prepare('DELETE FROM waiting WHERE substr(client_id, 1, ?) = ?').run(prefix.length, prefix);
     await committed;
+  }
+
+  async #forget(client: Client): Promise<void> {
+    await this.cleanSubscriptions(client);
+    for await (const packet of this.outgoingStream(client))
+      await super.outgoingClearMessageId(client, packet);
+    for (const name of this.#rows.keys()) if (name.startsWith(`${client.id} `)) this.#rows.delete(name);
   }
 
   override async removeSubscriptions(client: Client, topics: string[]): Promise<void> {
@@ -137,7 +144,8 @@ export class Sessions extends MemoryPersistence {
   }
 
   override async outgoingEnqueueCombi(to: Session[], packet: Packet): Promise<void> {
-    await super.outgoingEnqueueCombi(to, packet);
+    // Nobody is given more than that, also not when coming back: what is taken at QoS 2 is not held until it is durable.
+    await super.outgoingEnqueueCombi(to, { ...(packet as Enqueued), qos: 1 });
     const { topic, payload } = packet as Enqueued;
     const accepted = this.#accepted.get(payload as Buffer) ?? new Map<string, RowId>();
     if (to.length > 0 || accepted.size > 0) void this.#write();

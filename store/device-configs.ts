@@ -141,6 +141,8 @@ export interface ConfirmedSetting {
   old_value: string | null;
   /** By the device's clock, where that can be right. */
   at: Date;
+  /** It has no clock that can be right: `at` is when it was received. */
+  is_received: boolean;
   received_at: Date;
 }
 
@@ -186,7 +188,7 @@ export function confirmSettings(db: Database, settings: readonly ConfirmedSettin
  */
 const IS_NEW = sql`NOT EXISTS (
   SELECT FROM ${deviceConfigHistory} same
-  WHERE same.id = r.id AND (same.at = r.received_at OR r.at <> r.received_at))`;
+  WHERE same.id = r.id AND (same.at = r.received_at OR NOT r.is_received))`;
 
 const isTimely = (known: SQL, said: SQL): SQL =>
   sql`(${known} IS NULL OR ${known} <= ${said} OR ${known} > ${said} + make_interval(secs => ${SESSION_S}))`;
@@ -210,4 +212,5 @@ const confirmedRows = (settings: readonly ConfirmedSetting[]): SQL =>
     ['timestamptz', settings.map(({ at }) => at.toISOString())],
     ['text', settings.map(({ id }) => id)],
     ['timestamptz', settings.map(({ received_at }) => received_at.toISOString())],
-  ])} AS r(device_id, key, value, at, id, received_at)`;
+    ['boolean', settings.map(({ is_received }) => is_received)],
+  ])} AS r(device_id, key, value, at, id, received_at, is_received)`;

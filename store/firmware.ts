@@ -95,7 +95,7 @@ export async function findFirmware(db: Database, id: string): Promise<FirmwareRo
   return row;
 }
 
-/** Other published releases of the same kind for the same model: what a device too old for `row` may need first. */
+/** Other whole, published releases of the same kind for the same model: what a device too old for `row` may need first. */
 export async function listSteps(
   db: Database,
   row: Pick<FirmwareRow, 'id' | 'model' | 'kind'>,
@@ -108,6 +108,7 @@ export async function listSteps(
         eq(firmware.model, row.model),
         eq(firmware.kind, row.kind),
         eq(firmware.state, 'published'),
+        isNull(firmware.damage),
         ne(firmware.id, row.id),
       ),
     );

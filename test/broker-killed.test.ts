@@ -126,6 +126,11 @@ describe('the embedded broker, killed outright', () => {
     await bridge.publishAsync('$skylark/disconnect/D1', '', { qos: 1 });
     await eventually('its session to end', async () => rows('subscriptions') === 1);
     expect(rows("waiting WHERE client_id LIKE 'device/%'")).toBe(0);
+    // Whoever gets its serial number after it begins with nothing.
+    const next = await (await openSigner(authority.ca.certFile))('D1');
+    await (await connect('D1', next, 'devices/D1/command')).endAsync();
+    await bridge.publishAsync('devices/D1/command', '2', { qos: 1 });
+    expect(await waited('D1', next, '2')).toEqual(['2']);
   });
 
   it('brings nothing again that was acknowledged to it', async () => {

@@ -39,12 +39,12 @@ describe('the embedded broker', () => {
     await bridge.subscribeAsync(subscription);
     await bridge.endAsync();
     const device = await connect('D1', await (await openSigner(authority.ca.certFile))('D1'));
-    await device.publishAsync('devices/D1/status', '1', { qos: 1, retain: true });
-    const heard: [string, boolean][] = [];
+    await device.publishAsync('devices/D1/status', '1', { qos: 2, retain: true });
+    const heard: [string, boolean, number][] = [];
     const back = await connect('bridge', authority.bridge);
     const both = new Promise<void>((resolve) =>
-      back.on('message', (_topic, payload, { retain }) => {
-        heard.push([payload.toString(), retain]);
+      back.on('message', (_topic, payload, { retain, qos }) => {
+        heard.push([payload.toString(), retain, qos]);
         if (heard.length === 2) resolve();
       }),
     );
@@ -52,8 +52,8 @@ describe('the embedded broker', () => {
     await device.publishAsync('devices/D1/status', '2', { qos: 1 });
     await both;
     expect(heard).toEqual([
-      ['1', false],
-      ['2', false],
+      ['1', false, 1],
+      ['2', false, 1],
     ]);
     await Promise.all([device.endAsync(), back.endAsync()]);
   });

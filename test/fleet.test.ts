@@ -320,6 +320,22 @@ describe('the fleet, live', () => {
     expect(await value()).toMatchObject({ value: '2', pending_value: null });
   });
 
+  it('believes a device without a clock that says again what it said before', async () => {
+    const at = Date.now();
+    const said = (old_value: string, new_value: string, seconds: number) => ({
+      serial_no: 'NOCLOCK',
+      channel: 'notify' as const,
+      payload: { setting_changed: 'led', old_value, new_value, timestamp: 0 },
+      at: at + seconds * 1000 - 10_000,
+    });
+    await deliver(sky, [beat('NOCLOCK')]);
+    await deliver(sky, [said('off', 'on', 1)]);
+    await deliver(sky, [said('on', 'off', 3)]);
+    await deliver(sky, [said('off', 'on', 5)]);
+    const { body } = await sky.api('GET', '/devices/NOCLOCK/config');
+    expect(body.items).toMatchObject([{ key: 'led', value: 'on' }]);
+  });
+
   it('shows a setting pending until the device confirms it, expired when it does not, and keeps the past', async () => {
     await deliver(sky, [beat('CONF')]);
     const config = async () =>

@@ -30,7 +30,7 @@ export async function recordEvents(
         key: detail.setting_changed,
         value: detail.new_value,
         old_value: detail.old_value ?? null,
-        at: moment.at,
+        ...moment,
         received_at: new Date(m.received_at),
       });
     }

@@ -15,7 +15,11 @@ export const idempotent = createMiddleware<AppEnv>(async (c, next) => {
   // Without a body there is no type. A body of no type is no JSON either.
   const isEmpty = c.req.raw.body === null || c.req.header('Content-Length') === '0';
   const type = c.req.header('Content-Type') ?? (isEmpty ? 'application/json' : '');
-  if (key === undefined || !WRITES.includes(c.req.method) || !/^(application\/json|text\/csv)/i.test(type)) {
+  if (
+    key === undefined ||
+    !WRITES.includes(c.req.method) ||
+    !/^(application\/(.+\+)?json|text\/csv)/i.test(type)
+  ) {
     return next();
   }
   if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
