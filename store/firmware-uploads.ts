@@ -17,7 +17,7 @@ export interface StoredPart {
 export async function addUpload(
   db: Database,
   begin: BeginUpload,
-  storage: { object_key: string; multipart_id: string },
+  objectKey: string,
   actor: string,
 ): Promise<UploadRow> {
   const [row] = await db
@@ -31,8 +31,7 @@ export async function addUpload(
       minVersion: begin.min_version ?? null,
       sha256: begin.checksum.slice('sha256:'.length),
       sizeBytes: begin.size_bytes,
-      objectKey: storage.object_key,
-      multipartId: storage.multipart_id,
+      objectKey,
       createdBy: actor,
     })
     .returning();

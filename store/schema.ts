@@ -217,9 +217,8 @@ export const firmwareUploads = pgTable('firmware_uploads', {
   minVersion: text('min_version'),
   sha256: text('sha256').notNull(),
   sizeBytes: bigint('size_bytes', { mode: 'number' }).notNull(),
+  /** Where its parts lie: a prefix. A single part goes to its place at once. */
   objectKey: text('object_key').notNull(),
-  /** Empty where there is a single part: it goes to its place at once. */
-  multipartId: text('multipart_id').notNull(),
   createdBy: text('created_by').notNull(),
   createdAt: moment('created_at').notNull().defaultNow(),
   /** When its last part came. */

@@ -2,7 +2,7 @@ import { env } from 'cloudflare:test';
 import { createHash } from 'node:crypto';
 import { expect, it } from 'vitest';
 import type { Env } from '../env.ts';
-import { digestObject } from './digest.ts';
+import { digestObjects } from './digest.ts';
 
 const { FIRMWARE: bucket } = env as unknown as Env;
 const MIB = 1024 * 1024;
@@ -12,12 +12,22 @@ it.each([0, 1, MIB - 1, MIB, MIB + 1, 2.5 * MIB])(
   async (size) => {
     const bytes = new Uint8Array(size).map((_, i) => (i * 31) >> 3);
     await bucket.put(`digest/${size}`, bytes);
-    expect(await digestObject(bucket, `digest/${size}`)).toBe(
+    expect(await digestObjects(bucket, [`digest/${size}`])).toBe(
       createHash('sha256').update(bytes).digest('hex'),
     );
   },
 );
 
 it('an object that is not there has no sum', async () => {
-  expect(await digestObject(bucket, 'digest/none')).toBeUndefined();
+  expect(await digestObjects(bucket, ['digest/none'])).toBeUndefined();
+});
+
+it('of several objects it is the sum of all their bytes, and none where one is missing', async () => {
+  const parts = [1, MIB, 7].map((size, n) => new Uint8Array(size).fill(n + 1));
+  for (const [n, part] of parts.entries()) await bucket.put(`digest/part-${n}`, part);
+  const keys = parts.map((_, n) => `digest/part-${n}`);
+  expect(await digestObjects(bucket, keys)).toBe(
+    createHash('sha256').update(Buffer.concat(parts)).digest('hex'),
+  );
+  expect(await digestObjects(bucket, [...keys, 'digest/none'])).toBeUndefined();
 });

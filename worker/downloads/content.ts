@@ -3,7 +3,8 @@
  * checked the link's signature; the cache itself knows nothing of links, so all of them share one copy.
  */
 import type { Env } from '../../durable-objects/env.ts';
-import { digestObject } from '../../durable-objects/releases/digest.ts';
+import { digestBytes } from '../../durable-objects/releases/digest.ts';
+import { type Part, readBytes } from '../../durable-objects/releases/read-bytes.ts';
 import { findBytes, type Place } from '../../durable-objects/releases/stored-bytes.ts';
 import { checkBytes } from '../../durable-objects/releases/upkeep.ts';
 import { isPlainRange } from '../../protocol/byte-range.ts';
@@ -18,11 +19,6 @@ const MAX_CACHED_BYTES = 512 * 1024 * 1024;
 
 /** How many bytes there must be: of a copy that broke off, a cache may keep what it has. */
 const WHOLE = 'Skylark-Whole-Bytes';
-
-export interface Part {
-  offset: number;
-  length: number;
-}
 
 export interface Content {
   size: number;
@@ -61,7 +57,7 @@ export async function openContent(
     size: place.size,
     read: (part) => {
       if (place.size <= MAX_CACHED_BYTES) later(fill(env, sha256, place));
-      return readBucket(env, place, part);
+      return readBytes(env.FIRMWARE, place, part);
     },
     close: async () => undefined,
   };
@@ -92,16 +88,10 @@ async function openCached(env: Env, sha256: string, range: string | undefined): 
       if (found.body !== null && found.ok && contentRange === wanted) return found.body;
       await close();
       const place = await findBytes(env.FIRMWARE, sha256);
-      return place && readBucket(env, place, part);
+      return place && readBytes(env.FIRMWARE, place, part);
     },
     close,
   };
-}
-
-async function readBucket(env: Env, { key }: Place, part?: Part): Promise<ReadableStream | undefined> {
-  const range = part === undefined ? {} : { range: { offset: part.offset, length: part.length } };
-  const object = await env.FIRMWARE.get(key, range);
-  return object?.body;
 }
 
 /** What this isolate is putting into the cache right now: a fleet asks for the same firmware at once. */
@@ -111,19 +101,19 @@ const filling = new Set<string>();
  * Puts the whole into the cache by a read of its own: a copy branched off from a slow device's download would
  * wait in memory. Damaged bytes never come there, where they would outlive their mending.
  */
-async function fill(env: Env, sha256: string, { key }: Place): Promise<void> {
+async function fill(env: Env, sha256: string, place: Place): Promise<void> {
   if (filling.has(sha256)) return;
   filling.add(sha256);
   try {
-    if ((await digestObject(env.FIRMWARE, key)) !== sha256) {
+    if ((await digestBytes(env.FIRMWARE, place)) !== sha256) {
       await checkBytes(env, openDatabase(env), sha256);
       return;
     }
-    const object = await env.FIRMWARE.get(key);
-    if (object === null) return;
-    const size = String(object.size);
+    const body = await readBytes(env.FIRMWARE, place);
+    if (body === undefined) return;
+    const size = String(place.size);
     const headers = { 'Content-Length': size, [WHOLE]: size, 'Cache-Control': `public, max-age=${KEPT_S}` };
-    await caches.default.put(cacheKey(env, sha256), new Response(object.body, { headers }));
+    await caches.default.put(cacheKey(env, sha256), new Response(body, { headers }));
   } catch (error) {
     const msg = `firmware ${sha256} was not cached: ${String(error)}`;
     console.warn(JSON.stringify({ level: 'warn', part: 'worker', msg }));

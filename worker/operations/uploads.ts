@@ -1,5 +1,5 @@
-/** Resumable uploads: parts into R2, joined, and named by their hash only when that has been verified. */
-import { findBytes, placeToJoin } from '../../durable-objects/releases/stored-bytes.ts';
+/** Resumable uploads: parts into R2, and named by their hash only when that has been verified. */
+import { findBytes, partKey, placeForParts } from '../../durable-objects/releases/stored-bytes.ts';
 import { checkBytes, clearUpload, forgetUpload } from '../../durable-objects/releases/upkeep.ts';
 import type { BeginUpload, Firmware } from '../../protocol/api.ts';
 import { type FirmwareRow, firmwareOf } from '../../store/firmware.ts';
@@ -17,7 +17,7 @@ import {
 import type { AppContext } from '../context.ts';
 import { ProblemError } from '../problem.ts';
 import { addStored, BytesGone, checkSize, describedAnew, findSame, mismatch } from './firmware.ts';
-import { areNoParts, joinParts, keepStream, nameVerified, PART_BYTES } from './objects.ts';
+import { keepStream, nameVerified, PART_BYTES } from './objects.ts';
 
 export const partCount = (sizeBytes: number): number => Math.max(1, Math.ceil(sizeBytes / PART_BYTES));
 
@@ -54,16 +54,7 @@ export async function beginUpload(
     const { parts = [] } = (await findUpload(c.var.db, unfinished.id)) ?? {};
     return { upload: unfinished, parts: parts.map((part) => part.part_no) };
   }
-  const storage = await placeFor(c.env.FIRMWARE, begin.size_bytes);
-  return { upload: await addUpload(c.var.db, begin, storage, c.var.principal.actor), parts: [] };
-}
-
-/** Where parts are joined. A single part needs no place. */
-async function placeFor(bucket: R2Bucket, bytes: number) {
-  const object_key = placeToJoin();
-  if (partCount(bytes) === 1) return { object_key, multipart_id: '' };
-  const { uploadId } = await bucket.createMultipartUpload(object_key);
-  return { object_key, multipart_id: uploadId };
+  return { upload: await addUpload(c.var.db, begin, placeForParts(), c.var.principal.actor), parts: [] };
 }
 
 /** Stores one part, streaming. A part sent again replaces the first. */
@@ -75,9 +66,9 @@ export async function storePart(
 ): Promise<void> {
   const { upload, damaged } = await theUpload(c, id);
   const last = partCount(upload.sizeBytes);
+  const size = sizeOfPart(upload, partNo);
   if (!Number.isInteger(partNo) || partNo < 1 || partNo > last)
     throw new ProblemError(422, 'No such part', `Parts are numbered 1 to ${last}.`);
-  const size = partNo === last ? upload.sizeBytes - (last - 1) * PART_BYTES : PART_BYTES;
   if (Number(c.req.header('Content-Length')) !== size) {
     throw new ProblemError(
       422,
@@ -85,10 +76,20 @@ export async function storePart(
       `Part ${partNo} must have exactly ${size} bytes, sent with Content-Length.`,
     );
   }
-  await addPart(c.var.db, upload.id, partNo, await put(c.env.FIRMWARE, upload, partNo, body, damaged));
+  const etag = await put(c.env.FIRMWARE, upload, partNo, body, damaged);
+  try {
+    await addPart(c.var.db, upload.id, partNo, etag);
+  } catch (error) {
+    if ((await findUpload(c.var.db, upload.id)) !== undefined) throw error;
+    if (last > 1) await c.env.FIRMWARE.delete(etag);
+    throw new ProblemError(409, 'Upload ended', 'It was completed, or given up, before this part was here.');
+  }
 }
 
-/** Answers the part's entity tag. */
+const sizeOfPart = ({ sizeBytes }: UploadRow, partNo: number): number =>
+  partNo === partCount(sizeBytes) ? sizeBytes - (partNo - 1) * PART_BYTES : PART_BYTES;
+
+/** Answers what tells the part from another of its number: its key, where there are several parts. */
 async function put(
   bucket: R2Bucket,
   upload: UploadRow,
@@ -97,17 +98,9 @@ async function put(
   damaged: boolean,
 ): Promise<string> {
   if (partCount(upload.sizeBytes) > 1) {
-    const multipart = bucket.resumeMultipartUpload(upload.objectKey, upload.multipartId);
-    try {
-      return (await multipart.uploadPart(partNo, body)).etag;
-    } catch (error) {
-      if (!areNoParts(error)) throw error;
-      throw new ProblemError(
-        409,
-        'Upload ended',
-        'It was completed, or given up, before this part was here.',
-      );
-    }
+    const key = partKey(upload.objectKey, partNo);
+    await bucket.put(key, body);
+    return key;
   }
   // All there is: R2 keeps it only if the sum is right. Where it is not, that is said when the upload ends.
   await keepStream(bucket, body, upload.sha256, damaged);
@@ -115,8 +108,8 @@ async function put(
 }
 
 /**
- * Ends a resumable upload: joins the parts, verifies what was stored, and only then names it by its hash. A crash
- * in between leaves the joined parts without a name; completing again goes on from there.
+ * Ends a resumable upload: verifies what was stored, and only then names it by its hash. A crash in between leaves the
+ * parts without a name; completing again goes on from there.
  */
 export async function completeUpload(c: AppContext, id: string): Promise<FirmwareRow> {
   const { upload, parts, damaged } = await theUpload(c, id);
@@ -154,7 +147,7 @@ async function enter(
   return addStored(c, description, { sha256: upload.sha256, size_bytes: upload.sizeBytes });
 }
 
-/** Joins the parts, verifies them and names them by their hash; answers whether they had it. */
+/** Verifies the parts and names them by their hash; answers whether they had it. */
 async function isKept(
   bucket: R2Bucket,
   upload: UploadRow,
@@ -163,13 +156,10 @@ async function isKept(
 ): Promise<boolean> {
   const isThere = async () => (await findBytes(bucket, upload.sha256))?.size === upload.sizeBytes;
   if (partCount(upload.sizeBytes) === 1) return isThere();
-  const joined = await joinParts(
-    bucket,
-    upload,
-    parts.map(({ part_no, etag }) => ({ partNumber: part_no, etag })),
-  );
-  const place = { key: upload.objectKey, size: upload.sizeBytes };
-  if (joined) return nameVerified(bucket, place, upload.sha256, damaged);
+  const pieces = parts.map(({ part_no, etag }) => ({ key: etag, size: sizeOfPart(upload, part_no) }));
+  const place = { size: upload.sizeBytes, pieces };
+  const named = await nameVerified(bucket, place, upload.sha256, damaged);
+  if (named !== 'missing') return named;
   // Completed twice at once, the other one may be through already.
   if (await isThere()) return true;
   throw new PartsLost();

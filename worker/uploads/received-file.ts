@@ -1,6 +1,12 @@
 /** A file as it comes in: hashed and put into R2 piece by piece, never held whole. */
 import { hex } from '../../durable-objects/releases/digest.ts';
-import { dropJoined, nameBytes, placeToJoin } from '../../durable-objects/releases/stored-bytes.ts';
+import {
+  dropParts,
+  nameBytes,
+  type Piece,
+  partKey,
+  placeForParts,
+} from '../../durable-objects/releases/stored-bytes.ts';
 import { objectKey } from '../../store/firmware.ts';
 import { PART_BYTES, underHash } from '../operations/objects.ts';
 
@@ -42,12 +48,11 @@ export async function receiveFile(
   }
 }
 
-/** Pieces collected to parts of one size, as R2 wants them. A file of a single part needs no temporary object. */
+/** Pieces collected to parts of one size. A single part goes to its place at once. */
 class Parts {
   readonly #bucket: R2Bucket;
-  readonly #key = placeToJoin();
-  readonly #sent: R2UploadedPart[] = [];
-  #upload: R2MultipartUpload | undefined;
+  readonly #prefix = placeForParts();
+  readonly #pieces: Piece[] = [];
   #part = new Uint8Array(PART_BYTES);
   #filled = 0;
 
@@ -67,27 +72,25 @@ class Parts {
 
   async end(sha256: string, size: number): Promise<ReceivedFile> {
     const bucket = this.#bucket;
-    if (this.#upload === undefined) {
+    if (this.#pieces.length === 0) {
       const bytes = this.#part.slice(0, this.#filled);
       const keep = async (damaged: boolean) =>
         void (await bucket.put(objectKey(sha256), bytes, underHash(sha256, damaged)));
       return { sha256, size, keep, discard: async () => undefined };
     }
     await this.#send();
-    await this.#upload.complete(this.#sent);
-    this.#upload = undefined;
-    const keep = (damaged: boolean) => nameBytes(bucket, sha256, { key: this.#key, size }, damaged);
-    return { sha256, size, keep, discard: () => dropJoined(bucket, this.#key, sha256) };
+    const keep = (damaged: boolean) => nameBytes(bucket, sha256, { size, pieces: this.#pieces }, damaged);
+    return { sha256, size, keep, discard: () => dropParts(bucket, this.#prefix, sha256) };
   }
 
   async abort(): Promise<void> {
-    await this.#upload?.abort();
+    if (this.#pieces.length > 0) await this.#bucket.delete(this.#pieces.map(({ key }) => key));
   }
 
   async #send(): Promise<void> {
-    this.#upload ??= await this.#bucket.createMultipartUpload(this.#key);
-    const bytes = this.#part.subarray(0, this.#filled);
-    this.#sent.push(await this.#upload.uploadPart(this.#sent.length + 1, bytes));
+    const key = partKey(this.#prefix, this.#pieces.length + 1);
+    await this.#bucket.put(key, this.#part.subarray(0, this.#filled));
+    this.#pieces.push({ key, size: this.#filled });
     this.#filled = 0;
   }
 }

@@ -1,0 +1,1 @@
+ALTER TABLE "firmware_uploads" DROP COLUMN "multipart_id";
