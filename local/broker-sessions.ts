@@ -45,8 +45,6 @@ export class Sessions extends MemoryPersistence {
   readonly #accepted = new WeakMap<object, Map<string, RowId>>();
   /** Rows by session and message. */
   readonly #rows = new Map<string, RowId>();
-  /** Which message a session has under which packet id. */
-  readonly #sent = new Map<string, string>();
   #commit: Promise<void> | undefined;
 
   /**
@@ -93,6 +91,13 @@ export class Sessions extends MemoryPersistence {
     // What comes over the wire is never a string.
     this.#accepted.set(payload as Buffer, new Map(rows));
     await committed;
+  }
+
+  /** Asked for whenever a session's client comes. */
+  override async subscriptionsByClient(client: Client) {
+    void this.#write();
+    this.#db.prepare('UPDATE subscriptions SET at = unixepoch() WHERE client_id = ?').run(client.id);
+    return super.subscriptionsByClient(client);
   }
 
   override async addSubscriptions(client: Client, asked: Subscription[]): Promise<void> {
@@ -158,22 +163,15 @@ export class Sessions extends MemoryPersistence {
     for (const row of accepted.values()) this.#remove.run(row);
   }
 
-  override async outgoingUpdate(client: Client, packet: Packet): Promise<void> {
-    await super.outgoingUpdate(client, packet);
-    if (packet.cmd === 'publish')
-      this.#sent.set(`${client.id} ${packet.messageId}`, nameOf(client.id, packet));
-  }
-
   override async outgoingClearMessageId(client: Client, packet: Packet): Promise<Packet> {
-    const cleared = await super.outgoingClearMessageId(client, packet);
-    const sent = `${client.id} ${packet.messageId}`;
-    const name = this.#sent.get(sent) ?? '';
+    const cleared: Packet | undefined = await super.outgoingClearMessageId(client, packet);
+    const name = cleared === undefined ? '' : nameOf(client.id, cleared);
     const row = this.#rows.get(name);
-    if (row === undefined) return cleared;
-    this.#sent.delete(sent);
-    this.#rows.delete(name);
-    void this.#write();
-    this.#remove.run(row);
+    if (row !== undefined) {
+      this.#rows.delete(name);
+      void this.#write();
+      this.#remove.run(row);
+    }
     return cleared;
   }
 

@@ -172,7 +172,6 @@ const keyOf = ({ id, name, role, createdAt, revokedAt }: typeof apiKeys.$inferSe
   revoked_at: revokedAt?.toISOString() ?? null,
 });
 
-/** All API keys, also the revoked ones, by name. */
 /** A page of API keys, the revoked ones too, by name. */
 export async function listApiKeys(db: Database, { limit, cursor }: Paging): Promise<Page<ApiKey>> {
   const after = readCursor(cursor, nameAndIdKey);

@@ -31,6 +31,12 @@ describe('the embedded broker, killed outright', () => {
     await broker.stop('SIGKILL');
     broker = await start();
   };
+  const rows = (table: string) => {
+    const db = new DatabaseSync(join(directory, 'broker.sqlite'), { readOnly: true });
+    const { n } = db.prepare(`SELECT count(*) AS n FROM ${table}`).get() as { n: number };
+    db.close();
+    return n;
+  };
   const url = () => `mqtts://127.0.0.1:${broker.ready.port}`;
   const lasting = (clientId: string, identity: Identity) =>
     ({
@@ -108,12 +114,6 @@ describe('the embedded broker, killed outright', () => {
   });
 
   it('keeps nothing for a filter it has refused, nor for a device whose sessions were ended', async () => {
-    const rows = (table: string) => {
-      const db = new DatabaseSync(join(directory, 'broker.sqlite'), { readOnly: true });
-      const { n } = db.prepare(`SELECT count(*) AS n FROM ${table}`).get() as { n: number };
-      db.close();
-      return n;
-    };
     const bridge = await connect('bridge', authority.bridge, 'devices/+/status');
     const one = await connect('D1', device);
     const filters = ['devices/D1/command', 'devices/+/status', '#'];
@@ -125,12 +125,28 @@ describe('the embedded broker, killed outright', () => {
     expect(rows("waiting WHERE client_id LIKE 'device/%'")).toBe(1);
     await bridge.publishAsync('$skylark/disconnect/D1', '', { qos: 1 });
     await eventually('its session to end', async () => rows('subscriptions') === 1);
-    expect(rows("waiting WHERE client_id LIKE 'device/%'")).toBe(0);
+    await eventually(
+      'nothing to wait for it',
+      async () => rows("waiting WHERE client_id LIKE 'device/%'") === 0,
+    );
     // Whoever gets its serial number after it begins with nothing.
     const next = await (await openSigner(authority.ca.certFile))('D1');
     await (await connect('D1', next, 'devices/D1/command')).endAsync();
     await bridge.publishAsync('devices/D1/command', '2', { qos: 1 });
     expect(await waited('D1', next, '2')).toEqual(['2']);
+  });
+
+  it('keeps nothing of what was heard while one session was taken over again and again', async () => {
+    const bridge = await connect('bridge', authority.bridge, 'devices/+/status');
+    const heard = new Set<string>();
+    let sent = 0;
+    for (let n = 0; n < 40; n += 1) {
+      const one = await connect('D1', device, 'devices/D1/command');
+      one.on('message', (_topic, payload) => heard.add(payload.toString()));
+      for (let k = 0; k < 5; k += 1) bridge.publish('devices/D1/command', String(sent++), { qos: 1 });
+    }
+    await eventually('all of it to be heard', async () => heard.size === sent);
+    await eventually('nothing to wait any more', async () => rows('waiting') === 0);
   });
 
   it('brings nothing again that was acknowledged to it', async () => {

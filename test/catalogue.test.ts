@@ -1,6 +1,6 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -328,6 +328,20 @@ describe('the catalogue', () => {
     await query("UPDATE firmware SET checked_at = now() - interval '31 days' WHERE id = $1", row.id);
     expect((await sky.api('POST', '/upkeep')).status).toBe(204);
     expect((await sky.api('GET', `/firmware/${row.id}`)).body.damage).toBeNull();
+  });
+
+  it('notices bytes that break off, and goes on to the next', async () => {
+    const files = [9000, 9001].map((size) => new Uint8Array(randomBytes(size)));
+    const rows: Firmware[] = [];
+    for (const [n, bytes] of files.entries()) {
+      rows.push((await uploadForm({ model: 'TX-9', version: `v1.${n}` }, bytes)).body);
+      truncateSync(blobOf(bytes), 4000);
+    }
+    expect((await sky.api('POST', '/upkeep')).status).toBe(204);
+    for (const { id } of rows) {
+      expect((await sky.api('GET', `/firmware/${id}`)).body.damage).toMatch(/^they (cannot be read|have)/);
+      expect((await sky.api('DELETE', `/firmware/${id}`)).status).toBe(204);
+    }
   });
 
   it('offers firmware to nobody that was found damaged, whether its campaign runs or is to start', async () => {

@@ -131,8 +131,10 @@ describe('the update metadata, as devices in the field see it', () => {
     expect(await push()).toEqual([]);
   });
 
-  it('is not put under the name of another version', async () => {
+  it('is not put under the name of another version, or of another role', async () => {
     const file = readFileSync(join(options.directory, '1.root.json'));
+    for (const name of ['1.targets.json', '1.TX-100.json'])
+      await expect(client.putBytes(`/tuf/${name}`, new Uint8Array(file))).rejects.toThrow(/not TUF metadata/);
     await expect(client.putBytes('/tuf/999.root.json', new Uint8Array(file))).rejects.toThrow(
       /it is version 1, and its name says 999/,
     );

@@ -8,14 +8,19 @@ const PIECE_BYTES = 1024 * 1024;
 export async function digestObjects(bucket: R2Bucket, keys: readonly string[]): Promise<string | undefined> {
   const digest = new crypto.DigestStream('SHA-256');
   const writer = digest.getWriter();
-  for (const key of keys) {
-    const object = await bucket.get(key);
-    if (object === null) {
+  let isWhole = false;
+  try {
+    for (const key of keys) {
+      const object = await bucket.get(key);
+      if (object === null) return undefined;
+      for await (const piece of inPieces(object.body, PIECE_BYTES)) await writer.write(piece);
+    }
+    isWhole = true;
+  } finally {
+    if (!isWhole) {
       digest.digest.catch(() => undefined);
       await writer.abort();
-      return undefined;
     }
-    for await (const piece of inPieces(object.body, PIECE_BYTES)) await writer.write(piece);
   }
   await writer.close();
   return hex(await digest.digest);

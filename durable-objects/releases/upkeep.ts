@@ -15,7 +15,7 @@ import { stopCampaignsOf } from '../campaign/stopped-firmware.ts';
 import { readSettings } from '../coordinator/settings.ts';
 import { invalidate } from '../coordinator/stale-keys.ts';
 import type { Env } from '../env.ts';
-import { digestBytes, digestObjects } from './digest.ts';
+import { digestObjects } from './digest.ts';
 import { dropParts, findBytes, listPages, sweepParts } from './stored-bytes.ts';
 
 const DAY_MS = 86_400_000;
@@ -64,7 +64,8 @@ async function archive(env: Env, db: Database, now: number): Promise<boolean> {
  */
 export async function checkBytes(env: Env, db: Database, sha256: string): Promise<void> {
   const place = await findBytes(env.FIRMWARE, sha256);
-  const damage = judge(sha256, place && (await digestBytes(env.FIRMWARE, place)));
+  const keys = place?.pieces.map(({ key }) => key);
+  const damage = await judge(env.FIRMWARE, sha256, keys);
   if (damage !== null) say(`firmware sha256:${sha256} is damaged: ${damage}`);
   const rows = await noteChecked(db, sha256, damage);
   for (const row of rows) await checkDocuments(env, db, row);
@@ -81,7 +82,7 @@ export async function checkDocuments(env: Env, db: Database, row: FirmwareRow): 
   for (const document of FIRMWARE_DOCUMENTS) {
     const sha256 = document === 'sbom' ? row.sbomSha256 : row.advisorySha256;
     if (sha256 === null) continue;
-    const damage = judge(sha256, await digestObjects(env.FIRMWARE, [documentKey(sha256)]));
+    const damage = await judge(env.FIRMWARE, sha256, [documentKey(sha256)]);
     if (damage !== null) wrong.push(`${document}: ${damage}`);
   }
   if (wrong.length > 0) say(`documents of ${firmwareTitle(row)} are damaged: ${wrong.join('; ')}`);
@@ -89,10 +90,16 @@ export async function checkDocuments(env: Env, db: Database, row: FirmwareRow): 
   if (damage !== row.documentDamage) await noteDocumentsChecked(db, row.id, damage);
 }
 
-/** What is wrong with bytes in R2, which have `found` as their hash. */
-function judge(sha256: string, found: string | undefined): string | null {
-  if (found === undefined) return 'they are missing';
-  return found === sha256 ? null : `they have the checksum sha256:${found} now`;
+/** What is wrong with what lies in these objects. What breaks off twice is taken for damaged. */
+async function judge(bucket: R2Bucket, sha256: string, keys: string[] | undefined): Promise<string | null> {
+  const read = async () => keys && digestObjects(bucket, keys);
+  try {
+    const found = await read().catch(read);
+    if (found === undefined) return 'they are missing';
+    return found === sha256 ? null : `they have the checksum sha256:${found} now`;
+  } catch (error) {
+    return `they cannot be read to the end: ${String(error).slice(0, 200)}`;
+  }
 }
 
 /** Documents that were replaced, or whose firmware was deleted. A young one may be about to be noted. */

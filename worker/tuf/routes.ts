@@ -66,7 +66,7 @@ tufAdministration.put('/tuf/:name', requires('administer'), async (c) => {
 
 async function put(c: AppContext, role: string, version: number, file: Uint8Array): Promise<Refused | null> {
   try {
-    const { signed } = openEnvelope(file, root.or(targets));
+    const { signed } = role === 'root' ? openEnvelope(file, root) : openEnvelope(file, targets);
     if (signed.version !== version)
       return {
         refused: 'bad_signature',
