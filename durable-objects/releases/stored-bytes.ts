@@ -24,6 +24,9 @@ export interface Place {
 /** A new prefix for the parts of one file. */
 export const placeForParts = (): string => `${PARTS}${crypto.randomUUID()}`;
 
+/** The prefix under which something was put. */
+const ownerOf = (key: string): string => /^[^/]+\/[^/]+/.exec(key)?.[0] ?? key;
+
 /** A new key for a part: nobody writes over one that is there. */
 export const partKey = (prefix: string, partNo: number): string =>
   `${prefix}/${partNo}-${crypto.randomUUID()}`;
@@ -35,12 +38,12 @@ export async function findBytes(bucket: R2Bucket, sha256: string): Promise<Place
 }
 
 async function placeOf(bucket: R2Bucket, { key, size, customMetadata }: R2Object): Promise<Place> {
+  if (customMetadata?.at === undefined) return { size, pieces: [{ key, size }] };
   // Joined by R2, as all of several parts once were.
-  if (customMetadata?.at !== undefined) {
+  if (customMetadata.pieces === undefined) {
     const joined = { key: customMetadata.at, size: Number(customMetadata.size) };
     return { size: joined.size, pieces: [joined] };
   }
-  if (customMetadata?.pieces === undefined) return { size, pieces: [{ key, size }] };
   const list = await bucket.get(key);
   const { pieces } = listOfPieces.parse(await list?.json());
   return { size: Number(customMetadata.size), pieces };
@@ -55,7 +58,7 @@ export async function nameBytes(
 ): Promise<void> {
   const before = damaged ? await findBytes(bucket, sha256) : undefined;
   await bucket.put(objectKey(sha256), JSON.stringify({ pieces }), {
-    customMetadata: { pieces: String(pieces.length), size: String(size) },
+    customMetadata: { at: ownerOf(pieces[0]?.key ?? ''), pieces: String(pieces.length), size: String(size) },
     ...(damaged ? {} : { onlyIf: { etagDoesNotMatch: '*' } }),
   });
   const kept = new Set([objectKey(sha256), ...pieces.map(({ key }) => key)]);
@@ -85,15 +88,17 @@ export async function dropParts(bucket: R2Bucket, prefix: string, sha256: string
   await deleteAll(bucket, left);
 }
 
-/** Removes parts put before that moment that belong to no name: a crash has left them. */
+/** Removes parts put before that moment under what no name has: a crash has left them. */
 export async function sweepParts(bucket: R2Bucket, before: Date): Promise<void> {
-  const left = new Set<string>();
-  for await (const { key, uploaded } of listAll(bucket, PARTS))
-    if (uploaded.getTime() < before.getTime()) left.add(key);
+  const left = new Map<string, string[]>();
+  for await (const { key, uploaded } of listAll(bucket, PARTS)) {
+    const owner = ownerOf(key);
+    if (uploaded.getTime() < before.getTime()) left.set(owner, [...(left.get(owner) ?? []), key]);
+  }
   if (left.size === 0) return;
-  for await (const name of listAll(bucket, objectKey('')))
-    for (const { key } of (await placeOf(bucket, name)).pieces) left.delete(key);
-  await deleteAll(bucket, [...left]);
+  for await (const { customMetadata } of listAll(bucket, objectKey('')))
+    left.delete(customMetadata?.at ?? '');
+  await deleteAll(bucket, [...left.values()].flat());
 }
 
 /** What R2 lists, and deletes, in one go. */
