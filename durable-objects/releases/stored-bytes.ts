@@ -15,7 +15,7 @@ const piece = z.object({ key: z.string(), size: z.int().min(1) });
 export type Piece = z.infer<typeof piece>;
 const listOfPieces = z.object({ pieces: z.array(piece) });
 
-/** Where bytes lie in R2, in their order, and how many they are. */
+/** Where bytes lie in R2, in their order, and how many they are. Nowhere, where the list of them is damaged. */
 export interface Place {
   size: number;
   pieces: readonly Piece[];
@@ -45,8 +45,19 @@ async function placeOf(bucket: R2Bucket, { key, size, customMetadata }: R2Object
     return { size: joined.size, pieces: [joined] };
   }
   const list = await bucket.get(key);
-  const { pieces } = listOfPieces.parse(await list?.json());
-  return { size: Number(customMetadata.size), pieces };
+  return {
+    size: Number(customMetadata.size),
+    pieces: piecesOf(await list?.text(), Number(customMetadata.size)),
+  };
+}
+
+function piecesOf(text: string | undefined, size: number): Piece[] {
+  try {
+    const { pieces } = listOfPieces.parse(JSON.parse(text ?? ''));
+    return pieces.reduce((sum, one) => sum + one.size, 0) === size ? pieces : [];
+  } catch {
+    return [];
+  }
 }
 
 /** Names verified bytes by their hash. What has that name already keeps it, but where it is known to be `damaged`. */
@@ -70,19 +81,23 @@ export async function nameBytes(
 
 /** Removes bytes and their name. */
 export async function deleteBytes(bucket: R2Bucket, sha256: string): Promise<void> {
-  const place = await findBytes(bucket, sha256);
-  if (place === undefined) return;
+  const name = await bucket.head(objectKey(sha256));
+  if (name === null) return;
   // The name first: what has a name is taken for stored.
-  await bucket.delete(objectKey(sha256));
-  await deleteAll(
-    bucket,
-    place.pieces.map(({ key }) => key),
-  );
+  await bucket.delete(name.key);
+  if (name.customMetadata?.at !== undefined) await deleteUnder(bucket, name.customMetadata.at, new Set());
 }
 
 /** Removes the parts of one file, but for those that belong to the name. */
 export async function dropParts(bucket: R2Bucket, prefix: string, sha256: string): Promise<void> {
-  const kept = new Set((await findBytes(bucket, sha256))?.pieces.map(({ key }) => key));
+  const name = await bucket.head(objectKey(sha256));
+  const kept = name?.customMetadata?.at === prefix ? (await placeOf(bucket, name)).pieces : undefined;
+  // Whose list is damaged is mended by the same file, and goes when it has another place.
+  if (kept?.length === 0) return;
+  await deleteUnder(bucket, prefix, new Set(kept?.map(({ key }) => key)));
+}
+
+async function deleteUnder(bucket: R2Bucket, prefix: string, kept: ReadonlySet<string>): Promise<void> {
   const left: string[] = [];
   for await (const { key } of listAll(bucket, prefix)) if (!kept.has(key)) left.push(key);
   await deleteAll(bucket, left);

@@ -64,8 +64,7 @@ async function archive(env: Env, db: Database, now: number): Promise<boolean> {
  */
 export async function checkBytes(env: Env, db: Database, sha256: string): Promise<void> {
   const place = await findBytes(env.FIRMWARE, sha256);
-  const keys = place?.pieces.map(({ key }) => key);
-  const damage = await judge(env.FIRMWARE, sha256, keys);
+  const damage = await judge(env.FIRMWARE, sha256, place?.pieces);
   if (damage !== null) say(`firmware sha256:${sha256} is damaged: ${damage}`);
   const rows = await noteChecked(db, sha256, damage);
   for (const row of rows) await checkDocuments(env, db, row);
@@ -82,7 +81,7 @@ export async function checkDocuments(env: Env, db: Database, row: FirmwareRow): 
   for (const document of FIRMWARE_DOCUMENTS) {
     const sha256 = document === 'sbom' ? row.sbomSha256 : row.advisorySha256;
     if (sha256 === null) continue;
-    const damage = await judge(env.FIRMWARE, sha256, [documentKey(sha256)]);
+    const damage = await judge(env.FIRMWARE, sha256, [{ key: documentKey(sha256) }]);
     if (damage !== null) wrong.push(`${document}: ${damage}`);
   }
   if (wrong.length > 0) say(`documents of ${firmwareTitle(row)} are damaged: ${wrong.join('; ')}`);
@@ -91,14 +90,19 @@ export async function checkDocuments(env: Env, db: Database, row: FirmwareRow): 
 }
 
 /** What is wrong with what lies in these objects. What breaks off twice is taken for damaged. */
-async function judge(bucket: R2Bucket, sha256: string, keys: string[] | undefined): Promise<string | null> {
-  const read = async () => keys && digestObjects(bucket, keys);
+async function judge(
+  bucket: R2Bucket,
+  sha256: string,
+  objects: readonly { key: string; size?: number }[] | undefined,
+): Promise<string | null> {
+  if (objects?.length === 0) return 'the list of their parts cannot be read';
+  const read = async () => objects && digestObjects(bucket, objects);
   try {
     const found = await read().catch(read);
     if (found === undefined) return 'they are missing';
     return found === sha256 ? null : `they have the checksum sha256:${found} now`;
   } catch (error) {
-    return `they cannot be read to the end: ${String(error).slice(0, 200)}`;
+    return `they cannot be read: ${String(error).slice(0, 200)}`;
   }
 }
 

@@ -126,6 +126,34 @@ describe('bytes that are not what they should be', () => {
   });
 });
 
+describe('a list of parts that is damaged', () => {
+  const damaged = ['', '{"pieces":', '{"pieces":[]}', '{"pieces":[{"key":"uploads/x/1","size":7}]}'];
+  it.each(damaged)('%s is no place, is mended by the same file, and goes with its parts', async (list) => {
+    const bytes = random(100);
+    const sha256 = await sum(bytes);
+    const first = await put(bytes);
+    await nameVerified(bucket, first.place, sha256, false);
+    const spoil = async () => {
+      const customMetadata = (await bucket.head(objectKey(sha256)))?.customMetadata ?? {};
+      await bucket.put(objectKey(sha256), list, { customMetadata });
+    };
+    await spoil();
+    expect(await findBytes(bucket, sha256)).toEqual({ size: 100, pieces: [] });
+    expect(await read(sha256)).toBeUndefined();
+    await dropParts(bucket, first.prefix, sha256);
+    await sweepParts(bucket, new Date(Date.now() + 1000));
+    expect(await countUnder(first.prefix)).toBe(3);
+    const again = await put(bytes);
+    expect(await nameVerified(bucket, again.place, sha256, true)).toBe(true);
+    expect(await read(sha256)).toEqual(bytes);
+    await sweepParts(bucket, new Date(Date.now() + 1000));
+    expect([await countUnder(first.prefix), await countUnder(again.prefix)]).toEqual([0, 3]);
+    await spoil();
+    await deleteBytes(bucket, sha256);
+    expect([await bucket.head(objectKey(sha256)), await countUnder(again.prefix)]).toEqual([null, 0]);
+  });
+});
+
 describe('parts', () => {
   it('are swept away when they are old and belong to no name, and stay where they do', async () => {
     const bytes = random(100);

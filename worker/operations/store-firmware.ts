@@ -20,6 +20,12 @@ export async function storeFirmware(
     return { row: await describedAnew(c, there, description), created: false };
   await file.keep(damaged);
   if (damaged) await checkBytes(c.env, c.var.db, sha256);
-  const row = await addStored(c, description, { sha256, size_bytes: size });
-  return { row, created: there === undefined };
+  try {
+    const row = await addStored(c, description, { sha256, size_bytes: size });
+    return { row, created: there === undefined };
+  } catch (error) {
+    // Somebody else took the name at the same time.
+    await c.env.RELEASES.getByName('main').dropUnwanted(sha256);
+    throw error;
+  }
 }

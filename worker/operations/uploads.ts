@@ -82,6 +82,7 @@ export async function storePart(
   } catch (error) {
     if ((await findUpload(c.var.db, upload.id)) !== undefined) throw error;
     if (last > 1) await c.env.FIRMWARE.delete(etag);
+    else await c.env.RELEASES.getByName('main').dropUnwanted(upload.sha256);
     throw new ProblemError(409, 'Upload ended', 'It was completed, or given up, before this part was here.');
   }
 }
@@ -121,8 +122,11 @@ export async function completeUpload(c: AppContext, id: string): Promise<Firmwar
     return row;
   } catch (error) {
     // What is wrong with it stays wrong, so nothing of it is kept; what only failed can be tried again.
-    if (error instanceof PartsLost) await forgetParts(c.var.db, upload.id);
-    else if (error instanceof ProblemError) await clearUpload(c.env, c.var.db, upload);
+    if (error instanceof PartsLost) {
+      // Ended twice at once, the other one has given it up.
+      await theUpload(c, id);
+      await forgetParts(c.var.db, upload.id);
+    } else if (error instanceof ProblemError) await clearUpload(c.env, c.var.db, upload);
     throw error;
   }
 }
