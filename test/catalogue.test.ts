@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as wait } from 'node:timers/promises';
 import { Client } from 'pg';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ApiClient } from '../cli/api-client.ts';
@@ -86,6 +87,14 @@ async function putPart(upload: unknown, n: number, body: Uint8Array<ArrayBuffer>
 
 /** The file in which these bytes lie as an object. */
 const blobOf = (bytes: Uint8Array): string => blobWith(checksumOf(bytes));
+
+function isStored(bytes: Uint8Array): boolean {
+  try {
+    return blobOf(bytes) !== '';
+  } catch {
+    return false;
+  }
+}
 
 function blobWith(checksum: string): string {
   const stored = join(dirname(dirname(sky.facts.release_key)), 'edge', 'r2');
@@ -273,14 +282,7 @@ describe('the catalogue', () => {
     for (const text of [replaced, kept]) expect(await putDocument(row.id, 'sbom', text)).toBe(204);
     expect(await putDocument(other.id, 'advisory', deleted)).toBe(204);
     expect((await sky.api('DELETE', `/firmware/${other.id}`)).status).toBe(204);
-    const there = () =>
-      [kept, replaced, deleted].map((text) => {
-        try {
-          return blobOf(Buffer.from(text)) !== '';
-        } catch {
-          return false;
-        }
-      });
+    const there = () => [kept, replaced, deleted].map((text) => isStored(Buffer.from(text)));
     await sky.api('POST', '/upkeep');
     expect(there()).toEqual([true, true, true]);
     growOld('documents/');
@@ -439,6 +441,59 @@ describe('the catalogue', () => {
     }
     expect(await putPart(upload.id, 1.5, right)).toBe(422);
     expect((await sky.api('POST', `/firmware/uploads/${upload.id}/complete`)).status).toBe(201);
+  });
+
+  it('keeps nothing of a file whose name another took at the same moment', async () => {
+    for (let n = 0; n < 8; n += 1) {
+      const files = [1, 2].map(() => new Uint8Array(randomBytes(5000 + n)));
+      const named = { model: 'TX-81', version: `v7.${n}` };
+      const answers = await Promise.all(files.map((bytes) => uploadForm(named, bytes)));
+      expect(answers.map(({ status }) => status).sort()).toEqual([201, 409]);
+      for (const [i, bytes] of files.entries()) {
+        if (answers[i]?.status === 201) expect(blobOf(bytes)).not.toBe('');
+        else await eventually('its bytes to go', async () => !isStored(bytes));
+      }
+    }
+  });
+
+  it('keeps nothing of a part that comes when its upload has ended and its firmware is deleted', async () => {
+    const bytes = randomBytes(1000);
+    const begin = { model: 'TX-81', version: 'v8.0', checksum: checksumOf(bytes), size_bytes: 1000 };
+    const { body: upload } = await sky.api('POST', '/firmware/uploads', begin);
+    expect(await putPart(upload.id, 1, new Uint8Array(bytes))).toBe(204);
+    const { hostname, port } = new URL(sky.facts.url);
+    const late = connect(Number(port), hostname);
+    const head = [
+      `PUT /api/v1/firmware/uploads/${upload.id}/parts/1 HTTP/1.1`,
+      `Host: ${hostname}:${port}`,
+      `Authorization: Bearer ${sky.facts.api_key}`,
+      'Content-Length: 1000',
+    ].join('\r\n');
+    late.write(`${head}\r\n\r\n`);
+    late.write(bytes.subarray(0, 500));
+    // Until it is known that this upload is there.
+    await wait(300);
+    const { body: row } = await sky.api('POST', `/firmware/uploads/${upload.id}/complete`);
+    expect((await sky.api('DELETE', `/firmware/${row.id}`)).status).toBe(204);
+    late.write(bytes.subarray(500));
+    const [answer] = (await once(late, 'data')) as [Buffer];
+    late.destroy();
+    expect(['404', '409']).toContain(answer.toString().split(' ')[1]);
+    expect(isStored(bytes)).toBe(false);
+  });
+
+  it('gives an upload up once that two end at once and that has other bytes than it said', async () => {
+    const size_bytes = 9 * 1024 * 1024;
+    const begin = { model: 'TX-81', version: 'v8.1', checksum: `sha256:${'3'.repeat(64)}`, size_bytes };
+    const { body: upload } = await sky.api('POST', '/firmware/uploads', begin);
+    const partSize = Number(upload.part_size);
+    for (const [n, size] of [partSize, size_bytes - partSize].entries())
+      expect(await putPart(upload.id, n + 1, new Uint8Array(size))).toBe(204);
+    const complete = () => sky.api('POST', `/firmware/uploads/${upload.id}/complete`);
+    const statuses = (await Promise.all([complete(), complete()])).map(({ status }) => status);
+    expect(statuses).toContain(422);
+    for (const status of statuses) expect([404, 422]).toContain(status);
+    expect((await complete()).status).toBe(404);
   });
 
   it('takes parts again that were sent several times at once', async () => {
