@@ -3,7 +3,7 @@ import { digestBytes } from '../../durable-objects/releases/digest.ts';
 import { nameBytes, type Place } from '../../durable-objects/releases/stored-bytes.ts';
 import { objectKey } from '../../store/firmware.ts';
 
-/** All parts but the last have this size: R2's smallest is 5 MiB, a Worker takes at most 100 MB. */
+/** All parts but the last have this size; a Worker takes at most 100 MB in one request. */
 export const PART_BYTES = 8 * 1024 * 1024;
 
 /** The most bytes of one firmware: one request reads and verifies them all. */
@@ -11,6 +11,7 @@ export const LARGEST_BYTES = 4_995 * 1024 * 1024;
 
 /** R2's number for bytes that have another sum. */
 const BAD_DIGEST = /\b10037\b/;
+
 /** How bytes are put under their hash: R2 verifies it, and writes over nothing but what is `damaged`. */
 export const underHash = (sha256: string, damaged: boolean): R2PutOptions =>
   damaged ? { sha256 } : { sha256, onlyIf: { etagDoesNotMatch: '*' } };
